@@ -1,0 +1,134 @@
+"""Compressed sparse rows: who is next to whom."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from jaxtyping import Float32, Int8, Int64, Integer
+from numpy import ndarray
+
+from amity.kernels import kernel, parallel_kernel
+
+PARTS = ("train", "valid", "test")
+"""The parts of a split, in the order in which they win where a table puts one edge into several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjacency:
+    """Directed edges in compressed sparse rows; row i holds the neighbours of node i, sorted and distinct.
+
+    The arrays may be memory-mapped files. Nodes are counted over all kinds: see `Graph`.
+    """
+
+    indptr: Int64[ndarray, "nodes_and_one"]
+    """Row i is `indices[indptr[i]:indptr[i + 1]]`."""
+    indices: Integer[ndarray, "edges"]
+    """Neighbours, int32 (int64 past 2^31 nodes)."""
+    times: Int64[ndarray, "edges"] | None = None
+    """When each edge came to be, in the unit of the table; absent where the table has no time."""
+    weights: Float32[ndarray, "edges"] | None = None
+    """How strong each edge is; absent where the table has no weight."""
+    parts: Int8[ndarray, "edges"] | None = None
+    """The part that the table gives each edge to, a row of `PARTS`; absent where it gives none."""
+
+    @property
+    def num_nodes(self) -> int:
+        """How many rows there are."""
+        return len(self.indptr) - 1
+
+    @property
+    def num_edges(self) -> int:
+        """How many directed edges there are; a friendship counts twice."""
+        return len(self.indices)
+
+    def degrees(self) -> Int64[ndarray, "nodes"]:
+        """The number of neighbours of each node."""
+        return np.diff(self.indptr)
+
+    def neighbors(self, node: int) -> Integer[ndarray, "neighbors"]:
+        """The sorted neighbours of one node, as a view."""
+        return self.indices[self.indptr[node] : self.indptr[node + 1]]
+
+    def sources(self) -> Int64[ndarray, "edges"]:
+        """The row of each edge, beside `indices`."""
+        return np.repeat(np.arange(self.num_nodes), self.degrees())
+
+
+def index_dtype(num_nodes: int) -> type[np.signedinteger]:
+    """The narrowest of int32 and int64 that can name every node."""
+    return np.int32 if num_nodes <= np.iinfo(np.int32).max else np.int64
+
+
+def from_pairs(sources: Integer[ndarray, "edges"], targets: Integer[ndarray, "edges"], *, num_nodes: int) -> Adjacency:
+    """Sort pairs into rows and drop repetitions."""
+    keys = np.unique(np.asarray(sources, np.int64) * num_nodes + np.asarray(targets, np.int64))
+    rows = keys // max(num_nodes, 1)
+    indptr = np.zeros(num_nodes + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=num_nodes), out=indptr[1:])
+    return Adjacency(indptr, (keys - rows * num_nodes).astype(index_dtype(num_nodes)))
+
+
+def reverse(adjacency: Adjacency) -> Adjacency:
+    """Turn every edge around; times and weights are left out."""
+    return Adjacency(*_reverse(adjacency.indptr, adjacency.indices))
+
+
+def union(first: Adjacency, second: Adjacency) -> Adjacency:
+    """Every edge of either; times and weights are left out."""
+    return Adjacency(*_union(first.indptr, first.indices, second.indptr, second.indices))
+
+
+@kernel
+def _reverse(indptr, indices):
+    num_nodes = len(indptr) - 1
+    starts = np.zeros(num_nodes + 1, np.int64)
+    for target in indices:
+        starts[target + 1] += 1
+    starts = np.cumsum(starts)
+    cursor = starts[:-1].copy()
+    sources = np.empty_like(indices)
+    for source in range(num_nodes):
+        for edge in range(indptr[source], indptr[source + 1]):
+            target = indices[edge]
+            sources[cursor[target]] = source
+            cursor[target] += 1
+    return starts, sources
+
+
+@parallel_kernel
+def _union(indptr, indices, other_indptr, other_indices):
+    num_nodes = len(indptr) - 1
+    counts = np.zeros(num_nodes + 1, np.int64)
+    for row in numba.prange(num_nodes):
+        counts[row + 1] = _merge_row(
+            indices[indptr[row] : indptr[row + 1]],
+            other_indices[other_indptr[row] : other_indptr[row + 1]],
+            indices[:0],
+        )
+    starts = np.cumsum(counts)
+    merged = np.empty(starts[-1], indices.dtype)
+    for row in numba.prange(num_nodes):
+        _merge_row(
+            indices[indptr[row] : indptr[row + 1]],
+            other_indices[other_indptr[row] : other_indptr[row + 1]],
+            merged[starts[row] : starts[row + 1]],
+        )
+    return starts, merged
+
+
+@kernel
+def _merge_row(first, second, merged):
+    """Merge two sorted rows into `merged` (or only count, where it is empty) and return the length."""
+    i = j = size = 0
+    while i < len(first) or j < len(second):
+        if j == len(second) or (i < len(first) and first[i] <= second[j]):
+            value = first[i]
+            j += j < len(second) and second[j] == value
+            i += 1
+        else:
+            value = second[j]
+            j += 1
+        if len(merged) > 0:
+            merged[size] = value
+        size += 1
+    return size

@@ -1,0 +1,33 @@
+"""How our numba kernels are compiled: once, cached, releasing the GIL, safe to call from several threads.
+
+Every kernel of amity is made by `kernel` or `parallel_kernel`, so that these choices stand in one place.
+OpenMP is the one threading layer that lets a sampling thread and the training thread both run parallel kernels.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+numba.config.THREADING_LAYER = "omp"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile a sequential kernel."""
+    return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+def parallel_kernel(function: F) -> F:
+    """Compile a kernel whose `numba.prange` loops are shared between threads."""
+    return cast("F", numba.njit(cache=True, nogil=True, parallel=True)(function))
+
+
+@kernel
+def mix(value: int) -> int:
+    """The finalizer of splitmix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits that looks random."""
+    value = numba.uint64(value) + numba.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> numba.uint64(30))) * numba.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> numba.uint64(27))) * numba.uint64(0x94D049BB133111EB)
+    return value ^ (value >> numba.uint64(31))
