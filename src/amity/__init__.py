@@ -1,0 +1,1 @@
+"""Embedding-based retrieval on graphs of people and things."""

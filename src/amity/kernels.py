@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba.core import config
 
-numba.config.THREADING_LAYER = "omp"
+config.THREADING_LAYER = "omp"  # pyright: ignore[reportAttributeAccessIssue]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,9 +27,9 @@ def parallel_kernel(function: F) -> F:
 
 
 @kernel
-def mix(value: int) -> int:
-    """The finalizer of splitmix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits that looks random."""
-    value = numba.uint64(value) + numba.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> numba.uint64(30))) * numba.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> numba.uint64(27))) * numba.uint64(0x94D049BB133111EB)
-    return value ^ (value >> numba.uint64(31))
+def mix(value):
+    """The finalizer of splitmix64 (Steele, Lea and Flood, 2014), a bijection of 64 bits that looks random; int64."""
+    bits = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64(bits ^ (bits >> np.uint64(31)))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float32, Floating, Int32, Int64
+from jaxtyping import Float32, Float, Int32, Int64
 from numpy import ndarray
 
 
@@ -11,7 +11,7 @@ class Number:
     """One number a node; NaN where it is missing."""
 
     name: str
-    values: Floating[ndarray, "nodes"]
+    values: Float[ndarray, "nodes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Vector:
     """A dense vector a node; a row of NaN where it is missing."""
 
     name: str
-    values: Floating[ndarray, "nodes width"]
+    values: Float[ndarray, "nodes width"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Vocabulary:
     keys: Int64[ndarray, "nodes"]
     """Integer ids, or hashes of string ids."""
     slots: Integer[ndarray, "slots"]
-    """Open addressing with linear probing: the row of the key that hashes here or before, or -1; a power of two long."""
+    """Open addressing, linear probing: the row of a key that hashes here or before, or -1; a power of two long."""
     id_offsets: Int64[ndarray, "nodes_and_one"] | None = None
     """Where each string id begins in `id_bytes`; absent for integer ids."""
     id_bytes: UInt8[ndarray, "bytes"] | None = None
@@ -82,7 +82,7 @@ def insert(known, slots, keys):
     rows = np.empty(len(keys), np.int64)
     size = 0
     for i in range(len(keys)):
-        slot = mix(keys[i]) & mask
+        slot = np.uint64(mix(keys[i])) & mask
         while True:
             row = slots[slot]
             if row == -1:
@@ -105,7 +105,7 @@ def look_up(keys, slots, wanted):
     mask = np.uint64(len(slots) - 1)
     rows = np.empty(len(wanted), np.int64)
     for i in range(len(wanted)):
-        slot = mix(wanted[i]) & mask
+        slot = np.uint64(mix(wanted[i])) & mask
         row = np.int64(slots[slot])
         while row != -1 and keys[row] != wanted[i]:
             slot = (slot + np.uint64(1)) & mask
@@ -122,5 +122,5 @@ def hash_strings(offsets, text):
         value = np.uint64(0xCBF29CE484222325)
         for position in range(offsets[i], offsets[i + 1]):
             value = (value ^ np.uint64(text[position])) * np.uint64(0x100000001B3)
-        hashes[i] = np.int64(mix(value))
+        hashes[i] = mix(value)
     return hashes
