@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from numpy import ndarray
 
 from amity.graph.adjacency import Adjacency
@@ -75,6 +76,39 @@ def open_array(path: Path) -> ndarray:
     """Map one npy file into memory, read-only; an empty array is read."""
     array = np.load(path, mmap_mode=None if path.stat().st_size <= 128 else "r", allow_pickle=False)
     return array.view(ndarray)
+
+
+class ArrayWriter:
+    """An open npy file that arrays are appended to, for what is too large to be whole in memory."""
+
+    def __init__(self, path: Path, dtype: npt.DTypeLike, *, width: int | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("wb")
+        self._dtype = np.dtype(dtype)
+        self._tail = () if width is None else (width,)
+        self._length = 0
+        self._write_header()
+
+    def append(self, values: ndarray) -> None:
+        """Write more rows, cast to the type of the file."""
+        self._length += len(values)
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+
+    def close(self) -> None:
+        """Write the final length into the header, which numpy pads so that any length fits."""
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_header(self) -> None:
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0, *self._tail), self._dtype))
+        np.lib.format.write_array_header_1_0(self._file, {**header, "shape": (self._length, *self._tail)})
 
 
 def _messages_path(graph: Graph) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt8
 from numpy import ndarray
 
-from amity.kernels import kernel, mix
+from amity.kernels import kernel, mix, parallel_kernel
 
 MISSING = -1
 """What a look-up gives for an id that is not there."""
@@ -60,7 +61,7 @@ class Vocabulary:
 def integer_vocabulary(ids: Int64[ndarray, "nodes"]) -> Vocabulary:
     """A vocabulary of distinct integers, in their order; ValueError where one is repeated."""
     slots = new_slots(len(ids))
-    if insert(np.empty(0, np.int64), slots, ids)[0] != len(ids):
+    if len(insert(np.empty(0, np.int64), slots, ids)[0]) != len(ids):
         raise ValueError("ids are not distinct")
     return Vocabulary(ids, slots)
 
@@ -75,7 +76,7 @@ def new_slots(size: int) -> Int32[ndarray, "slots"] | Int64[ndarray, "slots"]:
 def insert(known, slots, keys):
     """Give each key that is not in the table the next row, after those in `known`.
 
-    `slots` is written in place. Returns (number of new keys, the new keys, the row of every key given).
+    `slots` is written in place. Returns (positions in `keys` of the new ones, the row of every key given).
     """
     mask = np.uint64(len(slots) - 1)
     fresh = np.empty(len(keys), np.int64)
@@ -84,27 +85,27 @@ def insert(known, slots, keys):
     for i in range(len(keys)):
         slot = np.uint64(mix(keys[i])) & mask
         while True:
-            row = slots[slot]
+            row = np.int64(slots[slot])
             if row == -1:
                 slots[slot] = len(known) + size
                 rows[i] = len(known) + size
-                fresh[size] = keys[i]
+                fresh[size] = i
                 size += 1
                 break
-            key = known[row] if row < len(known) else fresh[row - len(known)]
+            key = known[row] if row < len(known) else keys[fresh[row - len(known)]]
             if key == keys[i]:
                 rows[i] = row
                 break
             slot = (slot + np.uint64(1)) & mask
-    return size, fresh[:size], rows
+    return fresh[:size], rows
 
 
-@kernel
+@parallel_kernel
 def look_up(keys, slots, wanted):
     """The row of each wanted key, or -1 where it is absent."""
     mask = np.uint64(len(slots) - 1)
     rows = np.empty(len(wanted), np.int64)
-    for i in range(len(wanted)):
+    for i in numba.prange(len(wanted)):
         slot = np.uint64(mix(wanted[i])) & mask
         row = np.int64(slots[slot])
         while row != -1 and keys[row] != wanted[i]:
@@ -114,11 +115,11 @@ def look_up(keys, slots, wanted):
     return rows
 
 
-@kernel
+@parallel_kernel
 def hash_strings(offsets, text):
     """A 64-bit hash of each string: FNV-1a over its bytes (Fowler, Noll and Vo), then mixed."""
     hashes = np.empty(len(offsets) - 1, np.int64)
-    for i in range(len(offsets) - 1):
+    for i in numba.prange(len(hashes)):
         value = np.uint64(0xCBF29CE484222325)
         for position in range(offsets[i], offsets[i + 1]):
             value = (value ^ np.uint64(text[position])) * np.uint64(0x100000001B3)

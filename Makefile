@@ -1,0 +1,53 @@
+# `make` alone lists what there is to do.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# 2.13.0+cpu exists as a CPU build only, so that nothing of CUDA can come along unless it is asked for.
+TORCH := torch==2.13.0$(if $(CUDA),,+cpu)
+# Two workers share two cores: one thread each for torch and BLAS, two for our kernels, whose tests compare one with two.
+TEST_THREADS := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2
+PYTEST := $(TEST_THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help install demo test test-all check bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: $(VENV)/.installed  ## make the environment .venv (CUDA=1: with torch for a GPU)
+
+demo: install  ## make a small network, run everything on it, and show the report
+	$(BIN)/amity demo
+
+test: $(VENV)/.tested  ## install what tests need and run them
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.tested  ## run the slow tests too
+	$(PYTEST)
+
+check: $(VENV)/.tested  ## style, types, and the order of the layers
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.tested  ## measure every benchmark again and write benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/write_results.py
+
+clean:  ## remove the environment, caches and runs
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "amity needs Python 3.11 or newer; $(PYTHON) is older. Say which one to use: make install PYTHON=..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --no-compile -c constraints.txt "$(TORCH)" || \
+	  { echo "pip found no $(TORCH). CPU builds of torch lie on PyTorch's own index: see Install in README.md."; exit 2; }
+	$(PIP) install --no-compile -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) install --no-compile -c constraints.txt -e ".[test]"
+	touch $@

@@ -1,0 +1,6 @@
+"""The run directory: files that are whole, belong together, and say what they were made from."""
+
+from amity.artifacts.files import File, digest, fingerprint, write_atomically
+from amity.artifacts.run import Record, Run, Staging
+
+__all__ = ["File", "Record", "Run", "Staging", "digest", "fingerprint", "write_atomically"]

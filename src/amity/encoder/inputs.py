@@ -1,0 +1,261 @@
+"""The inputs of drawn nodes, gathered from the columns of a graph by a fitted transform."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from amity.encoder.features import FeatureTransform, NumbersTransform, TokensTransform
+from amity.encoder.structure import fingerprint, node_keys, structural_inputs
+from amity.errors import DataError
+from amity.graph import Bag, Category, Column, Graph, NodeKind, Number, Vector
+from amity.kernels import kernel
+
+LIMIT = 10.0
+"""Standardised numbers are cut off at so many deviations, so that one wild value cannot drown a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of some nodes: dense numbers, and a weighted set of tokens from one table."""
+
+    dense: Float32[Tensor, "nodes numbers"]
+    """Standardised numbers, 0 where missing, with a column of flags for each; the numbers of all kinds side by side."""
+    structure: Float32[Tensor, "nodes width"]
+    """Structural inputs."""
+    indptr: Int64[Tensor, "nodes_and_one"]
+    """Tokens of node i are `tokens[indptr[i]:indptr[i + 1]]`."""
+    tokens: Int64[Tensor, "entries"]
+    """Categories, and the values of bags."""
+    weights: Float32[Tensor, "entries"]
+    """1 for a category; the entries of one bag have together unit length."""
+    ids: Int64[Tensor, "nodes"]
+    """Rows of the table of ids; its last row is for strangers."""
+    degrees: Float32[Tensor, "nodes"]
+    """How many neighbours each node has in the whole graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The entries of one column, ready to be gathered."""
+
+    kind: NodeKind
+    column: Category | Bag | None
+    transform: TokensTransform
+    lookup: Int64[ndarray, "values"]
+    rarity: Float32[ndarray, "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputSource:
+    """Where the inputs of nodes come from: a transform, and the graph it is applied to."""
+
+    transform: FeatureTransform
+    graph: Graph
+    structure: Float32[ndarray, "nodes width"]
+    tokens: tuple[_Tokens, ...]
+    known: tuple[bool, ...]
+    """For each kind, whether its first nodes are those of the training graph."""
+
+    @classmethod
+    def of(cls, transform: FeatureTransform, graph: Graph) -> "InputSource":
+        """Apply a transform to a graph: the one it was fitted on, or another of the same kinds and columns.
+
+        A column that the graph lacks is missing everywhere; one that the transform does not know is not used.
+        Raises `DataError` where a kind of node is new, or a column has changed its type.
+        """
+        _check_kinds(transform, graph)
+        structure = structural_inputs(graph, transform.structure)
+        tokens = tuple(_prepare(graph, column) for column in transform.tokens)
+        known = tuple(_is_known(transform, number, kind) for number, kind in enumerate(graph.kinds))
+        return cls(transform, graph, structure, tokens, known)
+
+    def gather(self, rows: Int64[ndarray, "nodes"]) -> Inputs:
+        """The inputs of nodes of the graph, in the order of `rows`."""
+        degrees = self.graph.messages.indptr[rows + 1] - self.graph.messages.indptr[rows]
+        indptr, tokens, weights = self._gather_tokens(rows)
+        return Inputs(
+            dense=torch.from_numpy(self._gather_numbers(rows)),
+            structure=torch.from_numpy(self.structure[rows]),
+            indptr=torch.from_numpy(indptr),
+            tokens=torch.from_numpy(tokens),
+            weights=torch.from_numpy(weights),
+            ids=torch.from_numpy(self._gather_ids(rows)),
+            degrees=torch.from_numpy(degrees.astype(np.float32)),
+        )
+
+    def _gather_numbers(self, rows: ndarray) -> Float32[ndarray, "nodes numbers"]:
+        dense = np.zeros((len(rows), self.transform.num_numbers), np.float32)
+        first = 0
+        for column in self.transform.numbers:
+            width = len(column.mean) + 1
+            kind = self.graph.kind(column.kind)
+            places = _places(rows, kind)
+            dense[places, first : first + width] = _standardize(_find(kind, column), rows[places] - kind.first, column)
+            first += width
+        return dense
+
+    def _gather_tokens(self, rows: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        counts = np.zeros(len(rows) + 1, np.int64)
+        counts[1:] = bool(self.transform.first_token)
+        selections = [(_places(rows, source.kind), source) for source in self.tokens]
+        for places, source in selections:
+            _count_entries(_codes(source), (source.lookup, source.transform.rare), rows, (places, counts))
+        indptr = np.cumsum(counts)
+        tokens, weights = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.float32)
+        cursor = indptr[:-1].copy()
+        if self.transform.first_token:
+            firsts = np.array([kind.first for kind in self.graph.kinds])
+            tokens[cursor] = np.searchsorted(firsts, rows, side="right") - 1
+            weights[cursor] = 1.0
+            cursor += 1
+        for places, source in selections:
+            rules = source.lookup, source.rarity, source.transform.first, source.transform.rare
+            _fill_entries(_codes(source), rules, rows, places, (cursor, tokens, weights))
+        return indptr, tokens, weights
+
+    def _gather_ids(self, rows: ndarray) -> Int64[ndarray, "nodes"]:
+        ids = np.full(len(rows), self.transform.num_ids, np.int64)
+        offset = 0
+        for number, kind in enumerate(self.graph.kinds):
+            places = _places(rows, kind)
+            local = rows[places] - kind.first
+            count = self.transform.kinds[number].count
+            if self.transform.ids == "hashed":
+                keys = node_keys(kind.vocabulary.keys[local], number)
+                ids[places] = (keys & 0x7FFFFFFFFFFFFFFF) % self.transform.num_ids
+            elif self.transform.ids == "learned" and self.known[number]:
+                ids[places] = np.where(local < count, offset + local, self.transform.num_ids)
+            offset += count
+        return ids
+
+
+def _check_kinds(transform: FeatureTransform, graph: Graph) -> None:
+    trained, found = [kind.name for kind in transform.kinds], [kind.name for kind in graph.kinds]
+    if trained != found:
+        raise DataError(
+            f"The graph has nodes of the kinds {', '.join(found)}, but the model was trained on {', '.join(trained)}. "
+            "Ingest tables of the same kinds in the same order, or train on this graph."
+        )
+
+
+def _is_known(transform: FeatureTransform, number: int, kind: NodeKind) -> bool:
+    record = transform.kinds[number]
+    if transform.ids != "learned" or kind.count < record.count:
+        return False
+    return fingerprint(kind.vocabulary.keys[: record.count]) == record.fingerprint
+
+
+def _find(kind: NodeKind, transform: NumbersTransform | TokensTransform) -> Column | None:
+    """The column of that name, or None; DataError where it is of another type than the one that was fitted."""
+    for column in kind.columns:
+        if column.name != transform.name:
+            continue
+        if isinstance(transform, TokensTransform):
+            fits = isinstance(column, Bag if transform.bag else Category)
+        else:
+            width = column.values.size // max(len(column.values), 1) if isinstance(column, Number | Vector) else -1
+            fits = width in (0, len(transform.mean))
+        if not fits:
+            raise DataError(
+                f"The column {kind.name}.{column.name} is now a {type(column).__name__.lower()}, or of another width, "
+                "than the one the model was trained on. Write it as it was, rename it, or train again."
+            )
+        return column
+    return None
+
+
+def _prepare(graph: Graph, transform: TokensTransform) -> _Tokens:
+    kind = graph.kind(transform.kind)
+    column = _find(kind, transform)
+    assert column is None or isinstance(column, Category | Bag)
+    lookup = transform.tokens(column.dictionary) if column else np.empty(0, np.int64)
+    return _Tokens(kind, column, transform, lookup, np.array(transform.rarity, np.float32))
+
+
+def _codes(source: _Tokens) -> tuple[int, ndarray, ndarray, ndarray]:
+    """(first row of the kind, indptr, codes, counts); no indptr for a category, nothing for an absent column."""
+    column, none = source.column, np.empty(0, np.int64)
+    if isinstance(column, Bag):
+        return source.kind.first, column.indptr, column.codes, column.counts
+    codes = column.codes if column is not None else np.full(source.kind.count, -1, np.int32)
+    return source.kind.first, none, codes, np.empty(0, np.float32)
+
+
+def _places(rows: ndarray, kind: NodeKind) -> Int64[ndarray, "places"]:
+    return np.flatnonzero((rows >= kind.first) & (rows < kind.first + kind.count))
+
+
+def _standardize(column: Column | None, rows: ndarray, transform: NumbersTransform) -> Float32[ndarray, "nodes width"]:
+    """The standardised values, 0 where missing, and the flag of a missing row as the last column."""
+    width = len(transform.mean)
+    standardized = np.zeros((len(rows), width + 1), np.float32)
+    if column is None:
+        standardized[:, width] = 1.0
+        return standardized
+    assert isinstance(column, Number | Vector)
+    values = np.asarray(column.values[rows], np.float64).reshape(len(rows), width)
+    missing = ~np.isfinite(values).all(1)
+    values[missing] = 0.0
+    values = np.log1p(np.maximum(values, 0.0)) if transform.log else values
+    values = (values - np.array(transform.mean)) / np.array(transform.deviation)
+    standardized[:, :width] = np.where(missing[:, None], 0.0, np.clip(values, -LIMIT, LIMIT))
+    standardized[:, width] = missing
+    return standardized
+
+
+@kernel
+def _count_entries(column, rules, rows, output):
+    """Add to `counts[1 + i]` how many entries node i gets: one each, and one for all that are rare together."""
+    first, indptr, codes, _ = column
+    lookup, rare = rules
+    places, counts = output
+    for place in places:
+        entries = 0
+        if len(indptr) > 0:
+            some_rare = False
+            for position in range(indptr[rows[place] - first], indptr[rows[place] - first + 1]):
+                if lookup[codes[position]] == rare:
+                    some_rare = True
+                else:
+                    entries += 1
+            entries += some_rare
+        counts[place + 1] += max(entries, 1)
+
+
+@kernel
+def _fill_entries(column, rules, rows, places, output):
+    first, indptr, codes, counts = column
+    lookup, rarity, first_token, rare = rules
+    cursor, tokens, weights = output
+    for place in places:
+        row, start = rows[place] - first, cursor[place]
+        size, rare_count, squares = start, 0.0, 0.0
+        if len(indptr) == 0:
+            tokens[size] = lookup[codes[row]] if codes[row] >= 0 else rare + 1
+            weights[size] = 1.0
+            cursor[place] = size + 1
+            continue
+        for position in range(indptr[row], indptr[row + 1]):
+            token = lookup[codes[position]]
+            if token == rare:
+                rare_count += max(counts[position], 0.0)
+                continue
+            weight = np.log1p(max(counts[position], 0.0)) * rarity[min(token, rare) - first_token]
+            tokens[size], weights[size] = token, weight
+            squares += weight * weight
+            size += 1
+        if rare_count > 0.0:
+            weight = np.log1p(rare_count) * rarity[rare - first_token]
+            tokens[size], weights[size] = rare, weight
+            squares += weight * weight
+            size += 1
+        if size == start:
+            tokens[size], weights[size], squares = rare + 1, 1.0, 1.0
+            size += 1
+        for entry in range(start, size):
+            weights[entry] /= np.sqrt(max(squares, 1e-24))
+        cursor[place] = size

@@ -1,0 +1,126 @@
+"""Runs side by side: paired differences on the same queries and the same truth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from amity.errors import ArtifactError, ConfigError
+from amity.evaluation.evaluate import Evaluation, EvaluationConfig, estimate_by_degree
+from amity.graph import Adjacency, Graph
+from amity.kernels import kernel, mix
+
+IDENTITY = ("query", "truth")
+"""Columns that must be the same in two runs for their values to be compared."""
+COLUMNS = (*IDENTITY, "degree", "num_targets")
+"""Columns that are not metrics."""
+
+
+def per_query_table(evaluation: Evaluation, graph: Graph, truth: Adjacency) -> pa.Table:
+    """The values of each query, to be kept for later comparisons.
+
+    Columns: `query`, its raw id; `truth`, a hash of the raw ids of its held-out targets; `degree`, `num_targets`;
+    and one float64 column a metric.
+    """
+    rows = evaluation.queries
+    keys = np.concatenate([kind.vocabulary.keys for kind in graph.kinds])
+    return pa.table(
+        {
+            "query": graph.queries.vocabulary.ids(rows - graph.queries.first),
+            "truth": _hash_truth(rows, truth.indptr, truth.indices, keys),
+            "degree": evaluation.degrees,
+            "num_targets": evaluation.num_targets,
+            **evaluation.values,
+        }
+    )
+
+
+def write_per_query(evaluation: Evaluation, graph: Graph, truth: Adjacency, path: Path) -> None:
+    """Write `per_query_table` as Parquet."""
+    pq.write_table(per_query_table(evaluation, graph, truth), path, compression="zstd")
+
+
+def read_per_query(path: Path) -> pa.Table:
+    """Read what `write_per_query` wrote; raises `ArtifactError` where the file is not such a table."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path} cannot be read as Parquet ({error}). Evaluate that run again.") from error
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise ArtifactError(
+            f"{path} holds no {' and no '.join(missing)} column, so it does not tell what each query found. "
+            "Evaluate that run again."
+        )
+    return table
+
+
+def compare(tables: dict[str, pa.Table], config: EvaluationConfig | None = None, *, seed: int = 0) -> dict[str, Any]:
+    """What each run finds, and by how much it differs from the first, query by query.
+
+    `tables` are those of `per_query_table` by the name of the run. Only metrics that all runs have are compared.
+    Buckets go by the degree in the first run. Returns
+
+        {"queries": ..., "runs": [...], "metrics": {run: {metric: estimate}}, "differences": {run: {metric: estimate}}}
+
+    with estimates as in `report.json`. Raises `ConfigError` where two runs were not asked the same.
+    """
+    config = config or EvaluationConfig()
+    names = list(tables)
+    if len(names) < 2:
+        raise ConfigError(f"A comparison needs two runs or more, and there is only {names or 'none'}. Name another.")
+    first = tables[names[0]]
+    for name in names[1:]:
+        _refuse_unlike(names[0], first, name, tables[name])
+    shared = [c for c in first.column_names if c not in COLUMNS and all(c in t.column_names for t in tables.values())]
+    values = {name: {metric: table[metric].to_numpy() for metric in shared} for name, table in tables.items()}
+    degrees = first["degree"].to_numpy()
+    return {
+        "queries": len(first),
+        "runs": names,
+        "metrics": {name: estimate_by_degree(values[name], degrees, config, seed=seed) for name in names},
+        "differences": {
+            name: differences(values[name], values[names[0]], degrees, config, seed=seed) for name in names[1:]
+        },
+    }
+
+
+def differences(
+    values: dict[str, Float64[ndarray, "queries"]],
+    others: dict[str, Float64[ndarray, "queries"]],
+    degrees: Int64[ndarray, "queries"],
+    config: EvaluationConfig,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """`values - others` of each metric: mean and interval, overall and by degree."""
+    apart = {name: values[name] - others[name] for name in values if name in others}
+    return estimate_by_degree(apart, degrees, config, seed=seed)
+
+
+def _refuse_unlike(first_name: str, first: pa.Table, name: str, table: pa.Table) -> None:
+    if len(first) != len(table) or not first["query"].equals(table["query"]):
+        raise ConfigError(
+            f"{first_name} and {name} cannot be compared: they were asked about different queries ({len(first):,} and "
+            f"{len(table):,}). Evaluate both on the same data, with the same seed and the same `evaluation.queries`."
+        )
+    unlike = np.count_nonzero(first["truth"].to_numpy() != table["truth"].to_numpy())
+    if unlike:
+        raise ConfigError(
+            f"{first_name} and {name} cannot be compared: for {unlike:,} of {len(first):,} queries different targets "
+            "were held out. Split both in the same way, from the same data and with the same seed."
+        )
+
+
+@kernel
+def _hash_truth(queries, indptr, indices, keys):
+    """A sum of hashes, so that the order of the rows does not matter."""
+    hashes = np.zeros(len(queries), np.int64)
+    for i in range(len(queries)):
+        for edge in range(indptr[queries[i]], indptr[queries[i] + 1]):
+            hashes[i] += mix(keys[indices[edge]])
+    return hashes

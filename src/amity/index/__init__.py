@@ -1,0 +1,21 @@
+"""Vectors, indexed: exact search, and HNSW and IVF-PQ whose recall against it is measured when they are built."""
+
+from amity.index.building import IndexConfig, build_index, measure_recall
+from amity.index.hits import Hits, Index, nothing_excluded
+from amity.index.hnsw import HnswConfig
+from amity.index.ivfpq import IvfpqConfig
+from amity.index.storage import open_index, read_page, save_index
+
+__all__ = [
+    "Hits",
+    "HnswConfig",
+    "Index",
+    "IndexConfig",
+    "IvfpqConfig",
+    "build_index",
+    "measure_recall",
+    "nothing_excluded",
+    "open_index",
+    "read_page",
+    "save_index",
+]

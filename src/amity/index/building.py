@@ -1,0 +1,88 @@
+"""Building an index, and measuring what it finds."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+from pydantic import Field, PositiveInt
+
+from amity.errors import IndexingError
+from amity.graph import Adjacency
+from amity.index.approximate import ApproximateIndex
+from amity.index.exact import ExactIndex, exact_index
+from amity.index.hits import Index
+from amity.index.hnsw import HnswConfig, build_hnsw
+from amity.index.ivfpq import IvfpqConfig, build_ivfpq
+from amity.section import Section
+
+
+class IndexConfig(Section):
+    """Settings of the index that candidates are searched in."""
+
+    kind: Literal["exact", "hnsw", "ivfpq"] = "exact"
+    """`exact` compares with everyone; `hnsw` is fast and holds a second copy in memory; `ivfpq` is small."""
+    target_recall: float = Field(default=0.95, ge=0, le=1)
+    """The share of the exact lists that an approximate index must find, or it is refused."""
+    measured_k: PositiveInt = 50
+    """The length of the lists by which that is measured."""
+    measured_queries: PositiveInt = 1000
+    """How many candidates, drawn at random, ask for those lists."""
+    hnsw: HnswConfig = HnswConfig()
+    """Settings of `hnsw`."""
+    ivfpq: IvfpqConfig = IvfpqConfig()
+    """Settings of `ivfpq`."""
+
+
+def build_index(vectors: Float32[ndarray, "candidates dim"], config: IndexConfig, *, seed: int) -> Index:
+    """Index vectors by inner product; they may be memory-mapped, and are not copied.
+
+    The same vectors, config and seed give the same index (for HNSW see `build_hnsw`).
+    Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
+    """
+    exact = exact_index(vectors, seed=seed)
+    if config.kind == "exact":
+        return exact
+    if config.kind == "hnsw":
+        built = build_hnsw(exact.vectors, config.hnsw, longest=exact.longest, seed=seed)
+        index = ApproximateIndex(exact, *built, config.hnsw)
+    else:
+        built = build_ivfpq(exact.vectors, config.ivfpq, longest=exact.longest, seed=seed)
+        index = ApproximateIndex(exact, *built, config.ivfpq)
+    recall = measure_recall(index, exact, k=config.measured_k, num_queries=config.measured_queries)
+    if recall < config.target_recall:
+        raise IndexingError(_missed(recall, config))
+    return replace(index, recall=recall)
+
+
+def measure_recall(index: Index, exact: ExactIndex, *, k: int, num_queries: int) -> float:
+    """The share of the exact lists that an index finds, for candidates drawn by the index's seed that ask themselves.
+
+    A candidate that scores as high as the last of the exact list counts as found, so that equal scores do not matter.
+    1 where there is only one candidate, who has nobody to find.
+    """
+    size = len(exact.vectors)
+    drawn = np.random.default_rng(exact.seed).choice(size, min(num_queries, size), replace=False)
+    oneself = Adjacency(np.arange(len(drawn) + 1), drawn)
+    truth = exact.search(exact.vectors[drawn], k=k, excluded=oneself, names=drawn).scores
+    found = index.search(exact.vectors[drawn], k=k, excluded=oneself, names=drawn).scores
+    length = min(k, size - 1)
+    if length == 0:
+        return 1.0
+    return float((found[:, :length] >= truth[:, length - 1 : length]).mean())
+
+
+def _missed(recall: float, config: IndexConfig) -> str:
+    advice = {
+        "exact": "",
+        "hnsw": f"Raise index.hnsw.ef_search ({config.hnsw.ef_search}) or ef_construction "
+        f"({config.hnsw.ef_construction})",
+        "ivfpq": f"Raise index.ivfpq.probes ({config.ivfpq.probes}), rerank ({config.ivfpq.rerank}) or code_bytes "
+        f"({config.ivfpq.code_bytes})",
+    }[config.kind]
+    return (
+        f"The {config.kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
+        f"index.target_recall asks for {config.target_recall:.1%}. {advice}, lower the target, or search with "
+        'index.kind = "exact".'
+    )

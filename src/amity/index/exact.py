@@ -1,0 +1,191 @@
+"""Exact search: blocks of a matrix product, each reduced to the best candidates while it is still in the cache."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy import ndarray
+
+from amity.errors import IndexingError
+from amity.graph import Adjacency
+from amity.index.hits import Hits, check_queries
+from amity.index.ranking import (
+    MAX_CANDIDATES,
+    Questions,
+    contains,
+    inner_product,
+    keep_largest,
+    make_salts,
+    to_hits,
+    to_key,
+    to_score,
+)
+from amity.kernels import kernel, parallel_kernel
+
+QUERY_BLOCK = 512
+"""How many queries are answered at once."""
+SCORE_BLOCK = 1 << 19
+"""How many scores are computed before the best of them are picked: 2 MiB."""
+HEAD = 2
+"""A row of the selection's state begins with the size of its reservoir and the least key that may still enter."""
+LONGEST = 1e15
+"""The longest vector whose inner products stay within single precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactIndex:
+    """Compares a query with every candidate.
+
+    The lists are those of the true inner products, rounded once to single precision, whatever the sizes of the
+    blocks, the order of the queries, the number of threads and the BLAS in use: the matrix product only tells
+    which candidates may enter, within its rounding error, and each of those is computed again.
+    """
+
+    vectors: Float32[ndarray, "candidates dim"]
+    seed: int
+    """Of the hash that orders equal scores."""
+    longest: float
+    """The largest norm among the vectors."""
+
+    @property
+    def recall(self) -> float:
+        """1: nothing is missed."""
+        return 1.0
+
+    def search(
+        self,
+        queries: Float32[ndarray, "queries dim"],
+        *,
+        k: int,
+        excluded: Adjacency,
+        names: Int64[ndarray, "queries"] | None = None,
+    ) -> Hits:
+        """The k best positions for each query: see `Index.search`."""
+        questions = self.ask(queries, k=k, excluded=excluded, names=names)
+        return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
+
+    def ask(
+        self, queries: ndarray, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"] | None
+    ) -> Questions:
+        """Queries as kernels take them; raises `RetrievalError` where they cannot be answered."""
+        check_queries(queries, k=k, dim=self.vectors.shape[1])
+        names = np.arange(len(queries)) if names is None else np.asarray(names, np.int64)
+        return Questions(
+            np.ascontiguousarray(queries, np.float32),
+            make_salts(self.seed, names),
+            np.ascontiguousarray(excluded.indptr, np.int64),
+            np.ascontiguousarray(excluded.indices, np.int64),
+            rounding_error(queries, self.longest),
+        )
+
+    def best_keys(self, questions: Questions, *, k: int) -> ndarray:
+        """The keys of the k best candidates of each query, in no order; 0 where there are fewer."""
+        k = min(k, len(self.vectors))
+        best = np.zeros((len(questions.vectors), k), np.uint64)
+        for first in range(0, len(best), QUERY_BLOCK):
+            last = min(first + QUERY_BLOCK, len(best))
+            best[first:last] = self._search_block(questions.part(first, last), k)
+        return best
+
+    def _search_block(self, questions: Questions, k: int) -> ndarray:
+        queries, items = questions.vectors, self.vectors
+        width = max(1, SCORE_BLOCK // len(queries))
+        scores = np.empty(len(queries) * min(width, len(items)), np.float32)
+        state = np.zeros((len(queries), HEAD + k + max(k, 128)), np.uint64)
+        for first in range(0, len(items), width):
+            block = items[first : first + width]
+            product = scores[: len(queries) * len(block)].reshape(len(queries), len(block))
+            np.matmul(queries, block.T, out=product)
+            _select(product, first, block, questions, state, k)
+        _finish(state, k)
+        return state[:, HEAD : HEAD + k]
+
+
+def exact_index(vectors: Float32[ndarray, "candidates dim"], *, seed: int) -> ExactIndex:
+    """An exact index over vectors, which are not copied; raises `IndexingError` for what cannot be compared."""
+    if vectors.ndim != 2 or not 0 < len(vectors) < MAX_CANDIDATES:
+        raise IndexingError(
+            f"An index needs at least one candidate and at most {MAX_CANDIDATES:,}, each a vector; the vectors have "
+            f"the shape {vectors.shape}. Give the graph candidates, or cut them into several indexes."
+        )
+    vectors = np.ascontiguousarray(vectors, np.float32).view(ndarray)
+    vectors.flags.writeable = False
+    longest = float(np.sqrt(_largest_square(vectors)))
+    if not longest <= LONGEST:
+        raise IndexingError(
+            f"The longest vector has the norm {longest:g}: vectors must be finite and no longer than {LONGEST:g} "
+            "to be compared. Train and embed again: the training has diverged."
+        )
+    return ExactIndex(vectors, seed, longest)
+
+
+def rounding_error(queries: Float32[ndarray, "queries dim"], longest: float) -> Float32[ndarray, "queries"]:
+    """How far a score of the matrix product may lie from the true inner product.
+
+    |fl(x·y) − x·y| ≤ γ|x||y| with γ = n u / (1 − n u), in any order of summation (Higham, 2002, section 3.1);
+    doubled, and with room for numbers too small to be normal.
+    """
+    dim = queries.shape[1]
+    norms = np.linalg.norm(queries.astype(np.float64), axis=1)
+    return (2 * (dim + 2) * 2.0**-24 * norms * longest + 2 * dim * 2.0**-126).astype(np.float32)
+
+
+@kernel
+def _consider(scores, first, items, asker, state, k):
+    """Put those of one query's scores that may be among its best into its reservoir."""
+    query, salt, barred, slack = asker
+    reservoir = state[HEAD:]
+    size, floor = np.int64(state[0]), state[1]
+    limit = to_score(floor) - slack if floor > 0 else np.float32(-np.inf)
+    for start in range(0, len(scores), 64):
+        chunk = scores[start : start + 64]
+        above = 0
+        for score in chunk:
+            above += score >= limit
+        if above == 0:
+            continue
+        for j in range(len(chunk)):
+            if chunk[j] < limit or contains(barred, first + start + j):
+                continue
+            key = to_key(inner_product(query, items[start + j]), first + start + j, salt)
+            if key <= floor:
+                continue
+            reservoir[size] = key
+            size += 1
+            if size == len(reservoir):
+                keep_largest(reservoir, k)
+                size = k
+                floor = reservoir[:k].min()
+                limit = to_score(floor) - slack
+    state[0], state[1] = size, floor
+
+
+@parallel_kernel
+def _select(product, first, items, questions, state, k):
+    vectors, salts, starts, excluded, slack = questions
+    for q in numba.prange(len(product)):
+        asker = (vectors[q], salts[q], excluded[starts[q] : starts[q + 1]], slack[q])
+        _consider(product[q], first, items, asker, state[q], k)
+
+
+@parallel_kernel
+def _finish(state, k):
+    for q in numba.prange(len(state)):
+        size = np.int64(state[q, 0])
+        reservoir = state[q, HEAD:]
+        if size > k:
+            keep_largest(reservoir[:size], k)
+        else:
+            reservoir[size:] = 0
+
+
+@parallel_kernel
+def _largest_square(vectors):
+    squares = np.empty(len(vectors), np.float64)
+    for i in numba.prange(len(vectors)):
+        total = 0.0
+        for value in vectors[i]:
+            total += np.float64(value) * np.float64(value)
+        squares[i] = total
+    return squares.max()

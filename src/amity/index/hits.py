@@ -1,0 +1,79 @@
+"""What a search finds, and what every index promises."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy import ndarray
+
+from amity.errors import RetrievalError
+from amity.graph import Adjacency
+
+NOBODY = -1
+"""The row of a place in a list that stays empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The best candidates of each query, best first.
+
+    A list holds min(k, number of candidates that are not excluded) of them; places beyond have row -1, score -inf.
+    """
+
+    rows: Int64[ndarray, "queries k"]
+    scores: Float32[ndarray, "queries k"]
+    """Inner products with the query."""
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Finds the candidates whose inner product with a query is largest."""
+
+    @property
+    def vectors(self) -> Float32[ndarray, "candidates dim"]:
+        """What is searched; may be a memory-mapped file."""
+        ...
+
+    @property
+    def recall(self) -> float:
+        """The share of the exact lists that it finds, as measured when it was built; 1 for exact search."""
+        ...
+
+    def search(
+        self,
+        queries: Float32[ndarray, "queries dim"],
+        *,
+        k: int,
+        excluded: Adjacency,
+        names: Int64[ndarray, "queries"] | None = None,
+    ) -> Hits:
+        """The k best positions in `vectors` for each query.
+
+        Row q of `excluded` holds the positions, sorted, that query q must not get. Equal scores are ordered by a
+        seeded hash of the candidate and the query's name (its number, unless `names` are given), so that the order
+        of the candidates never decides. Raises `RetrievalError` for k < 1 and for queries that cannot be compared.
+        """
+        ...
+
+
+def check_queries(queries: ndarray, *, k: int, dim: int) -> None:
+    """Refuse what no index can answer."""
+    if k < 1:
+        raise RetrievalError(f"A list needs at least one place, and k is {k}. Ask for k of 1 or more.")
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise RetrievalError(
+            f"The index holds vectors of {dim} numbers and the queries have the shape {queries.shape}. "
+            "Search with the vectors of the same model that the index was built from."
+        )
+    if not np.isfinite(queries).all():
+        bad = int((~np.isfinite(queries).all(axis=1)).sum())
+        raise RetrievalError(
+            f"{bad} of {len(queries)} query vectors hold NaN or infinity, which nothing can be compared with. "
+            "Train and embed again: the training has diverged."
+        )
+
+
+def nothing_excluded(num_queries: int) -> Adjacency:
+    """An empty row for every query."""
+    return Adjacency(np.zeros(num_queries + 1, np.int64), np.empty(0, np.int32))

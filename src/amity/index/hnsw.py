@@ -1,0 +1,66 @@
+"""HNSW: greedy walks on a layered graph of near neighbours (Malkov and Yashunin, 1603.09320), by faiss."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import faiss
+from jaxtyping import Float32
+from numpy import ndarray
+from pydantic import Field, PositiveInt
+
+from amity.index.reduction import Reduction, reduce
+from amity.section import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ONE_THREAD_UP_TO = 100_000
+"""Up to so many candidates one thread builds the graph, which makes it the same every time."""
+
+
+class HnswConfig(Section):
+    """Settings of the HNSW index."""
+
+    m: int = Field(default=32, ge=2, le=512)
+    """Neighbours a candidate has on the upper layers; twice as many on the lowest."""
+    ef_construction: PositiveInt = 200
+    """How many candidates a walk keeps while the graph is built; more is slower to build and finds more."""
+    ef_search: PositiveInt = 128
+    """How many candidates a walk keeps during a search, or k where that is more; more is slower and finds more."""
+
+    def fetch(self, wanted: int) -> int:
+        """How many candidates to fetch for lists of that length."""
+        return wanted
+
+    def effort(self, fetched: int, widening: int) -> faiss.SearchParameters:
+        """How hard faiss searches for that many candidates."""
+        return faiss.SearchParametersHNSW(efSearch=widening * max(self.ef_search, fetched))
+
+
+def build_hnsw(
+    vectors: Float32[ndarray, "candidates dim"], config: HnswConfig, *, longest: float, seed: int
+) -> tuple[faiss.Index, Reduction]:
+    """The graph over all candidates.
+
+    The same vectors and seed give the same graph up to `ONE_THREAD_UP_TO` candidates. Beyond, all threads build it
+    together, and two builds may differ in a few edges.
+    """
+    reduction = reduce(vectors, longest=longest)
+    index = faiss.IndexHNSWFlat(reduction.width, config.m)
+    index.hnsw.efConstruction = config.ef_construction
+    index.hnsw.rng = faiss.RandomGenerator(seed)
+    with faiss_threads(1 if len(vectors) <= ONE_THREAD_UP_TO else faiss.omp_get_max_threads()):
+        for chunk in reduction.chunks(vectors):
+            index.add(chunk)
+    return index, reduction
+
+
+@contextmanager
+def faiss_threads(count: int) -> "Iterator[None]":
+    """Let faiss use that many threads for a while."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

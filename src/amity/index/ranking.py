@@ -1,0 +1,194 @@
+"""Ranking: one 64-bit key a candidate, by its true inner product first and a seeded hash second.
+
+The high half of a key is the score, as bits whose unsigned order is that of the numbers; the low half is the
+candidate's position, scrambled by a bijection of 32 bits that differs from query to query. So all keys of a query
+are distinct, no order of the candidates is favoured among equal scores, and a key alone tells score and position.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from jaxtyping import Float32, Int64, Integer, UInt64
+from numpy import ndarray
+
+from amity.index.hits import NOBODY, Hits
+from amity.kernels import kernel, mix, parallel_kernel
+
+MAX_CANDIDATES = 2**32
+"""How many candidates the low half of a key can tell apart."""
+
+LOW = np.uint64(0xFFFFFFFF)
+SIGN = np.uint64(0x80000000)
+
+
+class Questions(NamedTuple):
+    """What a kernel must know of each query; a tuple, so that numba can take it apart."""
+
+    vectors: Float32[ndarray, "queries dim"]
+    salts: UInt64[ndarray, "queries"]
+    """What scrambles the positions for each query."""
+    starts: Int64[ndarray, "queries_and_one"]
+    """Row q of the excluded positions begins here."""
+    excluded: Integer[ndarray, "excluded"]
+    """Excluded positions, sorted within a row."""
+    slack: Float32[ndarray, "queries"]
+    """How far a quick inner product may lie from the true one."""
+
+    def part(self, first: int, last: int) -> "Questions":
+        """Queries `first` to `last`."""
+        vectors, salts, slack = self.vectors[first:last], self.salts[first:last], self.slack[first:last]
+        return Questions(vectors, salts, self.starts[first : last + 1], self.excluded, slack)
+
+    def rows(self, chosen: Int64[ndarray, "chosen"]) -> "Questions":
+        """Only the queries of these numbers."""
+        sizes = np.diff(self.starts)[chosen]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], sizes)
+        return Questions(self.vectors[chosen], self.salts[chosen], starts, self.excluded[places], self.slack[chosen])
+
+
+def rank(
+    questions: Questions, items: Float32[ndarray, "items dim"], found: Int64[ndarray, "queries found"], *, k: int
+) -> UInt64[ndarray, "queries k"]:
+    """The keys of the k best of the positions that were found for each query, without those excluded.
+
+    A place of `found` that is -1 is skipped; a place of the result that stays empty has key 0.
+    """
+    return _rank(questions, items, found, k)
+
+
+def to_hits(keys: UInt64[ndarray, "queries kept"], salts: UInt64[ndarray, "queries"], *, k: int) -> Hits:
+    """Lists of k places from the keys of each query, in any order; 0 is an empty place."""
+    rows = np.full((len(keys), k), NOBODY, np.int64)
+    scores = np.full((len(keys), k), -np.inf, np.float32)
+    _decode(keys, salts, rows, scores)
+    return Hits(rows, scores)
+
+
+@kernel
+def make_salts(seed, names):
+    """A random 32-bit number for each query name; uint64."""
+    salts = np.empty(len(names), np.uint64)
+    for i in range(len(names)):
+        salts[i] = np.uint64(mix(mix(seed) ^ np.int64(names[i]))) & LOW
+    return salts
+
+
+@kernel
+def inner_product(query, item):
+    """The inner product, summed in double precision and rounded once: the same wherever and whenever it is computed."""
+    total = np.float64(0.0)
+    for j in range(len(query)):
+        total += np.float64(query[j]) * np.float64(item[j])
+    return np.float32(total + 0.0)
+
+
+@kernel
+def to_key(score, position, salt):
+    """The key of one candidate; a larger key ranks higher."""
+    bits = np.uint64(np.uint32(np.float32(score).view(np.uint32)))
+    ordered = bits ^ LOW if bits & SIGN else bits | SIGN
+    return (ordered << np.uint64(32)) | _scramble(np.uint64(position) ^ salt)
+
+
+@kernel
+def to_score(key):
+    """The score in a key."""
+    ordered = key >> np.uint64(32)
+    bits = ordered ^ SIGN if ordered & SIGN else ordered ^ LOW
+    return np.uint32(bits).view(np.float32)
+
+
+@kernel
+def to_position(key, salt):
+    """The position in a key."""
+    return np.int64(_unscramble(key & LOW) ^ salt)
+
+
+@kernel
+def contains(ordered, value):
+    """Whether a sorted row holds the value."""
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low < len(ordered) and ordered[low] == value
+
+
+@kernel
+def keep_largest(keys, k):
+    """Move the k largest of more than k distinct keys to the front, in no order; quickselect (Hoare, 1961)."""
+    low, high = 0, len(keys) - 1
+    while low < high:
+        pivot = keys[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while keys[i] > pivot:
+                i += 1
+            while keys[j] < pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                i += 1
+                j -= 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
+
+
+@kernel
+def _scramble(value):
+    """lowbias32 (Wellons, 2018), a bijection of 32 bits."""
+    value ^= value >> np.uint64(16)
+    value = (value * np.uint64(0x7FEB352D)) & LOW
+    value ^= value >> np.uint64(15)
+    value = (value * np.uint64(0x846CA68B)) & LOW
+    return value ^ (value >> np.uint64(16))
+
+
+@kernel
+def _unscramble(value):
+    """The inverse of `_scramble`: the same steps backwards, with the inverse factors modulo 2^32."""
+    value ^= value >> np.uint64(16)
+    value = (value * np.uint64(0x43021123)) & LOW
+    value ^= (value >> np.uint64(15)) ^ (value >> np.uint64(30))
+    value = (value * np.uint64(0x1D69E2A5)) & LOW
+    return value ^ (value >> np.uint64(16))
+
+
+@parallel_kernel
+def _rank(questions, items, found, k):
+    vectors, salts, starts, excluded, _ = questions
+    best = np.zeros((len(vectors), k), np.uint64)
+    for q in numba.prange(len(vectors)):
+        barred = excluded[starts[q] : starts[q + 1]]
+        keys = np.empty(found.shape[1], np.uint64)
+        size = 0
+        for position in found[q]:
+            if position >= 0 and not contains(barred, position):
+                keys[size] = to_key(inner_product(vectors[q], items[position]), position, salts[q])
+                size += 1
+        if size > k:
+            keep_largest(keys[:size], k)
+            size = k
+        best[q, :size] = keys[:size]
+    return best
+
+
+@parallel_kernel
+def _decode(keys, salts, rows, scores):
+    for q in numba.prange(len(keys)):
+        ordered = np.sort(keys[q])
+        for place in range(min(len(ordered), rows.shape[1])):
+            key = ordered[len(ordered) - 1 - place]
+            if key == 0:
+                break
+            rows[q, place] = to_position(key, salts[q])
+            scores[q, place] = to_score(key)

@@ -1,0 +1,148 @@
+"""The index as a directory: the vectors, what faiss built, and one JSON page with the checksum of each file."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from pydantic import ValidationError
+
+from amity.errors import ArtifactError
+from amity.graph.storage import open_array
+from amity.index.approximate import ApproximateIndex
+from amity.index.exact import ExactIndex
+from amity.index.hits import Index
+from amity.index.hnsw import HnswConfig
+from amity.index.ivfpq import IvfpqConfig
+from amity.index.reduction import Reduction
+from amity.section import Section
+
+PAGE = "index.json"
+VECTORS = "vectors.npy"
+PROPOSER = "index.faiss"
+
+
+class Page(Section):
+    """What `index.json` says."""
+
+    format: Literal[1] = 1
+    kind: Literal["exact", "hnsw", "ivfpq"]
+    metric: Literal["inner product"] = "inner product"
+    candidates: int
+    dim: int
+    seed: int
+    longest: float
+    recall: float
+    """Share of the exact lists that is found, as measured when the index was built."""
+    extended: bool = False
+    width: int = 0
+    hnsw: HnswConfig | None = None
+    ivfpq: IvfpqConfig | None = None
+    files: dict[str, str]
+    """The sha256 of each file beside this one."""
+
+
+def save_index(index: Index, directory: Path) -> None:
+    """Write an index into an empty or new directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    np.save(directory / VECTORS, index.vectors, allow_pickle=False)
+    names = [VECTORS]
+    if isinstance(index, ApproximateIndex):
+        faiss.write_index(index.proposer, str(directory / PROPOSER))
+        names.append(PROPOSER)
+    page = _describe(index) | {"files": {name: _sha256(directory / name) for name in names}}
+    page["sha256"] = _page_sha256(page)
+    (directory / PAGE).write_text(json.dumps(page, indent=1))
+
+
+def open_index(directory: Path) -> Index:
+    """Open an index; its vectors are mapped into memory.
+
+    Raises `ArtifactError` where a file is absent, truncated, altered, or of another index. Every file is compared
+    with its checksum before anything reads it.
+    """
+    page = read_page(directory)
+    for name, expected in page.files.items():
+        _verify(directory / name, expected)
+    vectors = open_array(directory / VECTORS)
+    if vectors.shape != (page.candidates, page.dim) or vectors.dtype != np.float32:
+        raise _refuse(
+            directory / VECTORS, f"it holds {vectors.dtype} {vectors.shape}, not {page.candidates} x {page.dim}"
+        )
+    exact = ExactIndex(vectors, page.seed, page.longest)
+    config = page.hnsw or page.ivfpq
+    if config is None:
+        return exact
+    proposer = faiss.read_index(str(directory / PROPOSER))
+    if (proposer.ntotal, proposer.d) != (page.candidates, page.width):
+        raise _refuse(directory / PROPOSER, f"it holds {proposer.ntotal} vectors of {proposer.d} numbers")
+    return ApproximateIndex(exact, proposer, Reduction(page.longest, page.extended, page.width), config, page.recall)
+
+
+def read_page(directory: Path) -> Page:
+    """What an index says of itself: kind, size, measured recall; raises `ArtifactError` for a page that is not whole."""
+    path = directory / PAGE
+    if not path.is_file():
+        raise _refuse(path, "it is not there")
+    try:
+        page = json.loads(path.read_text())
+        expected = page.pop("sha256")
+        whole = expected == _page_sha256(page)
+        parsed = Page.model_validate(page)
+    except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
+        raise _refuse(path, "it cannot be read as the page of an index") from error
+    if not whole:
+        raise _refuse(path, "its text is not the one that was written")
+    return parsed
+
+
+def _describe(index: Index) -> dict[str, Any]:
+    exact = index.exact if isinstance(index, ApproximateIndex) else index
+    assert isinstance(exact, ExactIndex)
+    size, dim = exact.vectors.shape
+    page = Page(
+        kind="exact",
+        candidates=size,
+        dim=dim,
+        seed=exact.seed,
+        longest=exact.longest,
+        recall=index.recall,
+        files={},
+    )
+    if isinstance(index, ApproximateIndex):
+        kind = "hnsw" if isinstance(index.config, HnswConfig) else "ivfpq"
+        reduction = {"extended": index.reduction.extended, "width": index.reduction.width}
+        page = page.model_copy(update={"kind": kind, kind: index.config, **reduction})
+    return page.model_dump()
+
+
+def _expected_files(kind: str) -> set[str]:
+    return {VECTORS} if kind == "exact" else {VECTORS, PROPOSER}
+
+
+def _page_sha256(page: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(page, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise _refuse(path, "it is not there")
+    found = _sha256(path)
+    if found != expected:
+        raise _refuse(
+            path,
+            f"its {path.stat().st_size:,} bytes have the sha256 {found[:12]}… and {PAGE} says {expected[:12]}…: "
+            "it is truncated, altered, or of another run",
+        )
+
+
+def _refuse(path: Path, found: str) -> ArtifactError:
+    return ArtifactError(f"The index file {path} is not the one that was written: {found}. Build the index again.")

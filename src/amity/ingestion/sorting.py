@@ -1,0 +1,223 @@
+"""Sort more pairs than fit in memory: scatter them to files by range, then sort, merge and append file after file.
+
+A pair (source, target) is one number, (source · targets + target) · 2 + mirrored, so that a range of numbers is a
+range of pairs, and a row that is too long for memory is cut like any other.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int8, Int64, Integer
+from numpy import ndarray
+
+from amity.graph.adjacency import index_dtype
+from amity.graph.storage import ArrayWriter
+from amity.ingestion.buckets import FIELDS, Bucket, Buckets, files_for, shift_for
+from amity.kernels import kernel
+
+_MAX_PAIRS = 2**62
+_BYTES_PER_PAIR = 64
+_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What merging pairs found."""
+
+    pairs: int = 0
+    """Distinct pairs, both directions of a symmetric one."""
+    duplicates: int = 0
+    """Rows that repeat an earlier one."""
+    reversed: int = 0
+    """Symmetric pairs that the table holds in both directions."""
+    part_conflicts: int = 0
+    """Pairs that the table puts into several parts."""
+
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(*(getattr(self, name) + getattr(other, name) for name in Counted.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The rows and columns between which pairs lie."""
+
+    num_sources: int
+    num_targets: int
+    first_source: int = 0
+    """The row of the result that source 0 is."""
+    first_target: int = 0
+    """The number that target 0 gets in the result."""
+    num_rows: int = 0
+    """How many rows the result has."""
+    symmetric: bool = False
+    """Whether every pair was added in both directions; then counts are of pairs with source < target."""
+
+
+class PairSorter:
+    """Pairs on their way to compressed sparse rows; holds open files until it is written."""
+
+    def __init__(self, scratch: Path, span: Span, *, fields: tuple[str, ...], expected: int, memory_bytes: int) -> None:
+        if span.num_sources * span.num_targets >= _MAX_PAIRS:
+            raise ValueError("pairs of more than 2^31 nodes do not fit in 64 bits")
+        self._scratch, self._span, self._fields = scratch, span, fields
+        # A quarter of the memory a worker; the rest is for ids and for chunks on their way.
+        self._capacity = max(1024, memory_bytes // (4 * _BYTES_PER_PAIR))
+        wanted = files_for(expected, self._capacity)
+        numbers = 2 * span.num_sources * span.num_targets
+        self._shift = shift_for(numbers, wanted)
+        self._buckets = Buckets(scratch, "0", (numbers - 1 >> self._shift) + 1, fields)
+
+    def add(self, keys: Int64[ndarray, "pairs"], carried: dict[str, ndarray]) -> None:
+        """Take in pairs as numbers (see `pair_keys`) with what each carries."""
+        self._buckets.add(keys, carried, shift=self._shift, base=0)
+
+    def write(self, directory: Path, names: dict[str, str]) -> Counted:
+        """Write the merged pairs as npy files: `names` says what `indptr`, `indices` and the fields are called.
+
+        Rows are sorted and distinct: of equal pairs the earliest time, the sum of weights and the first part stay.
+        """
+        dtype = index_dtype(self._span.num_rows)
+        writers = {"indices": ArrayWriter(directory / f"{names['indices']}.npy", dtype)}
+        writers |= {field: ArrayWriter(directory / f"{names[field]}.npy", FIELDS[field]) for field in self._fields}
+        degrees = np.zeros(self._span.num_rows + 1, np.int64)
+        counted = Counted()
+        for piece in _ahead(self._merge, self._pieces()):
+            writers["indices"].append(piece.targets)
+            for field in self._fields:
+                writers[field].append(piece.carried[field])
+            degrees[1 + piece.first_row : 1 + piece.first_row + len(piece.degrees)] += piece.degrees
+            counted += piece.counted
+        for writer in writers.values():
+            writer.close()
+        np.save(directory / f"{names['indptr']}.npy", np.cumsum(degrees))
+        return counted
+
+    def _pieces(self) -> Iterator[Bucket]:
+        for number, bucket in enumerate(self._buckets.finish()):
+            yield from self._cut(bucket, number << self._shift, self._shift)
+
+    def _cut(self, bucket: Bucket, base: int, shift: int) -> Iterator[Bucket]:
+        """A file as it is where it fits, else scattered again by narrower ranges, down to a single pair."""
+        if bucket.size <= self._capacity or shift == 1:
+            yield from [bucket] if bucket.size else []
+            return
+        narrower = shift_for(1 << shift, files_for(bucket.size, self._capacity))
+        buckets = Buckets(self._scratch, bucket.path.name, 1 << (shift - narrower), self._fields)
+        for begin in range(0, bucket.size, self._capacity):
+            buckets.add(*bucket.load(begin, self._capacity), shift=narrower, base=base)
+        bucket.remove()
+        for number, narrow in enumerate(buckets.finish()):
+            yield from self._cut(narrow, base + (number << narrower), narrower)
+
+    def _merge(self, bucket: Bucket) -> "_Piece":
+        """Sort one file in memory and merge equal pairs."""
+        keys, carried = bucket.load(0, bucket.size)
+        bucket.remove()
+        order = np.argsort(keys) if carried else np.empty(0, np.int64)
+        keys = keys[order] if carried else np.sort(keys)
+        span = self._span
+        starts, targets, rows, duplicates, both = _merge_sorted(keys, span.num_targets, span.symmetric)
+        conflicts = 0
+        if "times" in carried:
+            carried["times"] = np.minimum.reduceat(carried["times"][order], starts)
+        if "weights" in carried:
+            carried["weights"] = _sum_groups(carried["weights"], order, starts)
+        if "parts" in carried:
+            parts = carried["parts"][order]
+            carried["parts"] = np.minimum.reduceat(parts, starts)
+            counts = (rows < targets) | (not span.symmetric)
+            conflicts = int(((carried["parts"] != np.maximum.reduceat(parts, starts)) & counts).sum())
+        first = int(rows[0])
+        degrees = np.bincount(rows - first)
+        targets = (targets + span.first_target).astype(index_dtype(span.num_rows))
+        counted = Counted(len(starts), duplicates, both, conflicts)
+        return _Piece(first + span.first_source, degrees, targets, carried, counted)
+
+
+@kernel
+def pair_keys(sources, targets, num_targets, one_kind, undirected):
+    """Pairs as numbers, with their reverses behind them where they are undirected; -1 as an end drops a pair.
+
+    Returns (numbers, position of the pair that each is of, dropped for an end, dropped as a self-loop).
+    """
+    size = dangling = loops = 0
+    keys = np.empty(len(sources) * (2 if undirected else 1), np.int64)
+    positions = np.empty(len(keys), np.int64)
+    for i in range(len(sources)):
+        source, target = sources[i], targets[i]
+        if source < 0 or target < 0:
+            dangling += 1
+        elif one_kind and source == target:
+            loops += 1
+        else:
+            keys[size] = (source * num_targets + target) * 2
+            positions[size] = i
+            size += 1
+            if undirected:
+                keys[size] = (target * num_targets + source) * 2 + 1
+                positions[size] = i
+                size += 1
+    return keys[:size], positions[:size], dangling, loops
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Consecutive pairs, sorted and distinct."""
+
+    first_row: int
+    degrees: Int64[ndarray, "rows"]
+    targets: Integer[ndarray, "pairs"]
+    carried: dict[str, Int64[ndarray, "pairs"] | Float32[ndarray, "pairs"] | Int8[ndarray, "pairs"]]
+    counted: Counted
+
+
+def _ahead(merge: Callable[[Bucket], _Piece], buckets: Iterator[Bucket]) -> Iterator[_Piece]:
+    """The merged pieces in order, a few at work at a time."""
+    with ThreadPoolExecutor(_WORKERS) as workers:
+        running: deque[Future[_Piece]] = deque()
+        for bucket in buckets:
+            running.append(workers.submit(merge, bucket))
+            if len(running) == _WORKERS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+@kernel
+def _merge_sorted(keys, num_targets, symmetric):
+    """Of sorted numbers: where each pair begins, its ends, and how many rows repeat or reverse another."""
+    size = 0
+    for i in range(len(keys)):
+        size += i == 0 or keys[i] >> 1 != keys[i - 1] >> 1
+    starts, targets, rows = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    size = duplicates = both = i = 0
+    while i < len(keys):
+        pair = keys[i] >> 1
+        starts[size], rows[size], targets[size] = i, pair // num_targets, pair % num_targets
+        straight = mirrored = 0
+        while i < len(keys) and keys[i] >> 1 == pair:
+            mirrored += keys[i] & 1
+            straight += 1 - (keys[i] & 1)
+            i += 1
+        if not symmetric or rows[size] < targets[size]:
+            duplicates += max(straight - 1, 0) + max(mirrored - 1, 0)
+            both += straight > 0 and mirrored > 0
+        size += 1
+    return starts, targets, rows, duplicates, both
+
+
+@kernel
+def _sum_groups(weights, order, starts):
+    """The sum of each group, smallest first, so that it does not depend on the order of the table."""
+    sums = np.empty(len(starts), np.float32)
+    for group in range(len(starts)):
+        end = starts[group + 1] if group + 1 < len(starts) else len(order)
+        if end - starts[group] == 1:
+            sums[group] = weights[order[starts[group]]]
+        else:
+            sums[group] = np.sort(weights[order[starts[group] : end]]).astype(np.float64).sum()
+    return sums

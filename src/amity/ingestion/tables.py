@@ -1,0 +1,196 @@
+"""Tables on disk, Parquet or CSV, read in chunks; every fault is told with its file, column, row group and row."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Int64
+from numpy import ndarray
+
+from amity.errors import DataError
+from amity.ingestion.schema import nearest
+
+SUFFIXES = (".parquet", ".csv", ".tsv")
+"""What a table can be, in the order in which a default layout looks for it."""
+
+_CSV_BLOCK_BYTES = 16 << 20
+_FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file of rows and columns."""
+
+    name: str
+    """The file as the user knows it, relative to the data directory."""
+    path: Path
+    """The Parquet file that is read: the table, or a copy made of a CSV."""
+    schema: pa.Schema
+    groups: Int64[ndarray, "groups_and_one"]
+    """Row group g holds rows `groups[g]` to `groups[g + 1]`; one group for a CSV."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return int(self.groups[-1])
+
+    def type_of(self, column: str) -> pa.DataType:
+        """The Arrow type of a column; `DataError` names the nearest column where there is none of that name."""
+        if column not in self.schema.names:
+            raise DataError(
+                f"{self.name} has no column `{column}`.{nearest(column, self.schema.names)} "
+                "Name the columns of the table under [ingestion]."
+            )
+        return self.schema.field(column).type
+
+    def fault(self, column: str, row: int | None, what: str, remedy: str) -> DataError:
+        """An error that names file, column, row group and row (counted from 0)."""
+        place = ""
+        if row is not None:
+            group = int(np.searchsorted(self.groups, row, side="right")) - 1
+            group = min(group, max(len(self.groups) - 2, 0))
+            place = f", row group {group}, row {row:,}"
+        return DataError(f"{self.name}, column `{column}`{place}: {what}. {remedy}")
+
+    def chunks(self, columns: Sequence[str], *, rows: int) -> Iterator["Chunk"]:
+        """The rows in order, a few columns at a time; `DataError` where the file cannot be read on."""
+        for column in columns:
+            self.type_of(column)
+        first = 0
+        with _mapped_faults(self, lambda: first), pq.ParquetFile(
+            self.path, buffer_size=1 << 22, page_checksum_verification=True
+        ) as file:
+            for batch in file.iter_batches(rows, columns=list(dict.fromkeys(columns))):
+                yield Chunk(self, first, dict(zip(batch.schema.names, batch.columns, strict=True)))
+                first += batch.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some consecutive rows of a table, or what is left of them."""
+
+    table: Table
+    first: int
+    """The row of the table that the chunk begins with."""
+    columns: dict[str, pa.Array]
+    """Columns of one length."""
+    kept: Int64[ndarray, "rows"] | None = None
+    """Which rows after `first` are left; absent where all are."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows are left."""
+        return len(next(iter(self.columns.values())))
+
+    def row(self, position: int) -> int:
+        """The row of the table at a position of the chunk."""
+        return self.first + int(position if self.kept is None else self.kept[position])
+
+    def fault(self, column: str, position: int, what: str, remedy: str) -> DataError:
+        """An error about one value."""
+        return self.table.fault(column, self.row(position), what, remedy)
+
+    def keep(self, chosen: Bool[ndarray, "rows"]) -> "Chunk":
+        """The chosen rows alone."""
+        if chosen.all():
+            return self
+        mask = pa.array(chosen)
+        kept = np.flatnonzero(chosen) if self.kept is None else self.kept[chosen]
+        return replace(self, columns={n: values.filter(mask) for n, values in self.columns.items()}, kept=kept)
+
+    def with_columns(self, **columns: pa.Array) -> "Chunk":
+        """Some columns put in the place of others."""
+        return replace(self, columns=self.columns | columns)
+
+
+def find_tables(data: Path, pattern: str) -> list[str]:
+    """Names of the tables that a name or pattern means; a name without suffix is tried with each of `SUFFIXES`.
+
+    Raises `DataError` where there is none.
+    """
+    if any(sign in pattern for sign in "*?["):
+        found = sorted(str(path.relative_to(data)) for path in data.glob(pattern) if path.suffix in SUFFIXES)
+    else:
+        tries = [pattern] if Path(pattern).suffix in SUFFIXES else [pattern + suffix for suffix in SUFFIXES]
+        found = [name for name in tries if (data / name).exists()][:1]
+    if not found:
+        raise DataError(f"There is no table `{pattern}` in {data}.{nearest(pattern, list_tables(data))}")
+    return found
+
+
+def list_tables(data: Path) -> list[str]:
+    """The tables in a directory and in the folders `nodes` and `edges` of it."""
+    folders = [data, data / "nodes", data / "edges"]
+    paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in SUFFIXES]
+    return sorted(str(path.relative_to(data)) for path in paths)
+
+
+def open_table(data: Path, name: str, scratch: Path) -> Table:
+    """Open a table for reading; a CSV is copied to Parquet under `scratch` first.
+
+    Raises `DataError` where the file is missing, empty, torn, of another format, or names a column twice.
+    """
+    path = data / name
+    if path.is_dir():
+        raise DataError(f"{name} is a directory, not a table. Name the files inside by a pattern: `{name}/*.parquet`.")
+    table = Table(name, path, pa.schema([]), np.zeros(1, np.int64))
+    with _mapped_faults(table, lambda: None):
+        if path.suffix != ".parquet":
+            path = _copy_csv(table, scratch)
+        metadata = pq.read_metadata(path)
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        schema = metadata.schema.to_arrow_schema()
+    _check_names(name, schema.names)
+    if sum(sizes) == 0:
+        raise DataError(f"{name} holds no rows, only the columns {', '.join(schema.names)}. Fill it or leave it out.")
+    return replace(table, path=path, schema=schema, groups=np.cumsum([0, *sizes], dtype=np.int64))
+
+
+def _check_names(name: str, columns: list[str]) -> None:
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(f"{name} has more than one column `{twice[0]}`. Give every column a name of its own.")
+
+
+def _copy_csv(table: Table, scratch: Path) -> Path:
+    scratch.mkdir(parents=True, exist_ok=True)
+    copy = scratch / f"{table.name.replace('/', '.')}.parquet"
+    delimiter = "\t" if table.path.suffix == ".tsv" else ","
+    with arrow_csv.open_csv(
+        table.path,
+        # Not in threads: only then does Arrow know the number of a row that it cannot read.
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
+        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    ) as reader:
+        _check_names(table.name, reader.schema.names)
+        with pq.ParquetWriter(copy, reader.schema, compression="lz4") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    return copy
+
+
+@contextmanager
+def _mapped_faults(table: Table, row):  # noqa: ANN001
+    """Tell what Arrow or the disk refuses as a fault of the table."""
+    try:
+        yield
+    except _FAULTS as error:
+        reached = row()
+        place = ""
+        if reached is not None:
+            group = min(int(np.searchsorted(table.groups, reached, side="right")) - 1, len(table.groups) - 2)
+            place = f", row group {group}, after row {reached:,}"
+        text = " ".join(str(error).split())
+        kind = {".csv": "a CSV file with a header", ".tsv": "a TSV file with a header"}
+        raise DataError(
+            f"{table.name}{place} cannot be read as {kind.get(Path(table.name).suffix, 'Parquet')}: {text[:300]} "
+            "It may be truncated, corrupt, or of another format: write or copy it again."
+        ) from error

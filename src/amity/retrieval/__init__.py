@@ -1,0 +1,6 @@
+"""Queries by raw id, candidates by raw id, and the search between them."""
+
+from amity.retrieval.candidates import Candidates
+from amity.retrieval.retriever import Retriever
+
+__all__ = ["Candidates", "Retriever"]

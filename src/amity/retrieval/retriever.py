@@ -1,0 +1,94 @@
+"""The retriever: for a node of the graph, the candidates it is not connected to yet, best first."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from amity.embedding import Embeddings
+from amity.errors import ArtifactError, RetrievalError
+from amity.graph import Adjacency
+from amity.index import Hits, Index, IndexConfig, build_index
+from amity.kernels import kernel, parallel_kernel
+from amity.retrieval.candidates import Candidates
+
+COMPARED = 65536
+"""How many vectors are compared at once with those of an index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """Searches the candidates of a graph by the vectors of its nodes.
+
+    The query itself and those it is connected to in the relation that retrieval is about never come back: they are
+    left out inside the search, so that lists are not shortened by them.
+    """
+
+    embeddings: Embeddings
+    index: Index
+    """Over the vectors of the candidates, in the order of their rows."""
+
+    @classmethod
+    def build(cls, embeddings: Embeddings, config: IndexConfig | None = None, *, seed: int = 0) -> "Retriever":
+        """Index the candidates of the graph; raises `IndexingError` as `build_index` does."""
+        vectors = embeddings.vectors[embeddings.graph.candidates.rows]
+        return cls(embeddings, build_index(vectors, config or IndexConfig(), seed=seed))
+
+    @classmethod
+    def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
+        """Search an index that was opened; raises `ArtifactError` where it is not one of these vectors."""
+        vectors = embeddings.vectors[embeddings.graph.candidates.rows]
+        same = vectors.shape == index.vectors.shape and all(
+            np.array_equal(vectors[first : first + COMPARED], index.vectors[first : first + COMPARED])
+            for first in range(0, len(vectors), COMPARED)
+        )
+        if not same:
+            raise ArtifactError(
+                f"The index is not one of these embeddings: it holds {len(index.vectors):,} vectors of "
+                f"{index.vectors.shape[1]} numbers, and those of the {len(vectors):,} candidates ({vectors.shape[1]} "
+                "numbers each) are different ones. Open the index of the same run, or build it again."
+            )
+        return cls(embeddings, index)
+
+    def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
+        """The k best candidates of each query, as rows of the graph.
+
+        Row r of `known` holds further rows that node r must not get. Ties depend on the query's row, not on who
+        else asks. Raises `RetrievalError` for k < 1 and for rows that are not in the graph.
+        """
+        graph = self.embeddings.graph
+        queries = np.asarray(queries, np.int64)
+        if len(queries) and not 0 <= queries.min() <= queries.max() < graph.num_nodes:
+            raise RetrievalError(
+                f"Queries are rows of the graph, 0 to {graph.num_nodes - 1:,}; found {queries.min()} to "
+                f"{queries.max()}. Ask for rows that graph.row(id) gives."
+            )
+        excluded = self._excluded(queries, known)
+        hits = self.index.search(self.embeddings.vectors[queries], k=k, excluded=excluded, names=queries)
+        first = graph.candidates.first
+        return Hits(np.where(hits.rows < 0, hits.rows, hits.rows + first), hits.scores)
+
+    def top_k(self, raw_id: int | str, k: int = 10) -> Candidates:
+        """The k best candidates of one node by its raw id: `42`, `"42"`, or `"user:42"` where the kind must be said.
+
+        All that are eligible where there are fewer than k. Raises `RetrievalError` for k < 1 and an id that is not
+        in the graph.
+        """
+        graph = self.embeddings.graph
+        row = graph.row(raw_id)
+        hits = self.search(np.array([row]), k=min(k, graph.candidates.count))
+        found = hits.rows[0][hits.rows[0] >= 0]
+        ids = graph.candidates.vocabulary.ids(found - graph.candidates.first)
+        return Candidates(raw_id, graph.candidates.name, tuple(ids), tuple(map(float, hits.scores[0][: len(found)])))
+
+    def _excluded(self, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
+        friends = self.embeddings.graph.target.adjacency
+        further = known or friends
+        bounds = self.embeddings.graph.candidates.rows
+        span = (bounds.start, bounds.stop)
+        counts = _count(queries, (friends.indptr, further.indptr))
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        rows = _gather(queries, friends, further)
+        return rows

@@ -1,0 +1,141 @@
+"""The guard of a split: nothing held out is heard of before its time."""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from amity.errors import SplitError
+from amity.graph import Adjacency
+from amity.kernels import kernel, parallel_kernel
+from amity.splitting.split import Split
+from amity.splitting.streams import find_edge
+
+
+class Rows(NamedTuple):
+    """An adjacency as kernels take it."""
+
+    indptr: Int64[ndarray, "nodes_and_one"]
+    indices: ndarray
+
+
+def check_no_leak(split: Split) -> None:
+    """Look up every held-out pair among the train edges, the messages and the other part, and check the times.
+
+    A held-out pair, or its reverse, may carry a message only on a train edge between the same two nodes: the
+    other way round in a directed relation, or in another relation. Raises `SplitError` that names a pair.
+    """
+    relation = split.train.target
+    for name, held_out in (("valid", split.valid), ("test", split.test)):
+        _refuse_shared(split, name, held_out.truth, relation.adjacency, "is also a train edge")
+        if relation.undirected:
+            _refuse_one_way(split, name, held_out.truth)
+        _refuse_messages(split, name, held_out.truth)
+    _refuse_shared(split, "test", split.test.truth, split.valid.truth, "is also a valid edge")
+    _check_times(split)
+
+
+def _refuse_shared(split: Split, name: str, truth: Adjacency, other: Adjacency, what: str) -> None:
+    _refuse(split, name, truth, _first_shared(_rows(truth), _rows(other)), what)
+
+
+def _refuse_one_way(split: Split, name: str, truth: Adjacency) -> None:
+    found = _first_one_way(_rows(truth))
+    _refuse(split, name, truth, found, "is held out one way only")
+
+
+def _refuse_messages(split: Split, name: str, truth: Adjacency) -> None:
+    """Find the first held-out pair that carries a message on none of the edges that may."""
+    for start in range(0, truth.num_nodes, 1 << 20):
+        rows = range(start, min(start + (1 << 20), truth.num_nodes))
+        edges = slice(int(truth.indptr[rows.start]), int(truth.indptr[rows.stop]))
+        window = Rows(truth.indptr[rows.start : rows.stop + 1], truth.indices)
+        heard = _linked(window, _rows(split.train.messages), rows.start)
+        for relation in split.train.relations:
+            heard &= ~_linked(window, _rows(relation.adjacency), rows.start)
+        if heard.any():
+            _refuse(split, name, truth, edges.start + int(np.argmax(heard)), "carries messages")
+
+
+def _check_times(split: Split) -> None:
+    """Compare the times of each part with the cutoffs; a part that was given may hold any."""
+    if split.cutoffs is None:
+        return
+    train, valid, test = split.train.target.adjacency, split.valid.truth, split.test.truth
+    lowest, highest = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    after_valid = lowest if split.cutoffs.valid is None else split.cutoffs.valid
+    after_test = lowest if split.cutoffs.test is None else split.cutoffs.test
+    ends = [cutoff for cutoff in (split.cutoffs.valid, split.cutoffs.test) if cutoff is not None]
+    valid_end = highest if split.cutoffs.valid is None or split.cutoffs.test is None else split.cutoffs.test
+    limits = (
+        ("train", train, lowest, min(ends, default=highest)),
+        ("valid", valid, after_valid, valid_end),
+        ("test", test, after_test, highest),
+    )
+    for name, adjacency, after, until in limits:
+        if adjacency.times is None:
+            raise SplitError(f"The {name} part of a split by time has no times. Split again.")
+        found = _first_outside(adjacency.times, after, until)
+        what = f"has the time {int(adjacency.times[found]):,}, not after {after:,} and until {until:,}"
+        _refuse(split, name, adjacency, found, what)
+
+
+def _refuse(split: Split, name: str, part: Adjacency, edge: int, what: str) -> None:
+    if edge < 0:
+        return
+    relation = split.train.target
+    row = int(np.searchsorted(part.indptr, edge, side="right")) - 1
+    source, target = split.train.kind(relation.source), split.train.kind(relation.target)
+    pair = source.vocabulary.ids([row - source.first]) + target.vocabulary.ids([int(part.indices[edge]) - target.first])
+    raise SplitError(
+        f"The split leaks: the {name} pair {pair[0]!r} - {pair[1]!r} of {relation.name!r} {what}. "
+        "The split was altered, or its tables give the two directions of a pair to different parts. "
+        "Mend the `split` column if there is one, and split again."
+    )
+
+
+def _rows(adjacency: Adjacency) -> Rows:
+    return Rows(adjacency.indptr, adjacency.indices)
+
+
+@kernel
+def _first_shared(rows, others):
+    """The first edge of `rows` that `others` hold too, or -1."""
+    for row in range(len(rows.indptr) - 1):
+        for edge in range(rows.indptr[row], rows.indptr[row + 1]):
+            if find_edge(others.indptr, others.indices, row, rows.indices[edge]) >= 0:
+                return edge
+    return np.int64(-1)
+
+
+@kernel
+def _first_one_way(rows):
+    """The first edge whose reverse is not there, or -1."""
+    for row in range(len(rows.indptr) - 1):
+        for edge in range(rows.indptr[row], rows.indptr[row + 1]):
+            if find_edge(rows.indptr, rows.indices, rows.indices[edge], row) < 0:
+                return edge
+    return np.int64(-1)
+
+
+@parallel_kernel
+def _linked(window, others, first_row):
+    """Whether `others` hold each edge of a window of rows, or its reverse."""
+    linked = np.zeros(window.indptr[-1] - window.indptr[0], np.bool_)
+    for row in numba.prange(len(window.indptr) - 1):
+        for edge in range(window.indptr[row], window.indptr[row + 1]):
+            source, target = first_row + row, window.indices[edge]
+            forth = find_edge(others.indptr, others.indices, source, target) >= 0
+            linked[edge - window.indptr[0]] = forth or find_edge(others.indptr, others.indices, target, source) >= 0
+    return linked
+
+
+@kernel
+def _first_outside(times, after, until):
+    """The first edge whose time is not in (after, until], or -1; the earliest int64 is after itself."""
+    for edge in range(len(times)):
+        if times[edge] > until or (times[edge] <= after and after != np.iinfo(np.int64).min):
+            return edge
+    return np.int64(-1)

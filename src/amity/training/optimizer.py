@@ -1,0 +1,12 @@
+"""Adam for the dense parameters, its lazy form for the rows of the id table."""
+
+from torch import nn, optim
+
+
+def make_optimizers(modules: nn.Module, *, learning_rate: float, weight_decay: float) -> tuple[optim.Optimizer, ...]:
+    """AdamW (1711.05101) for all parameters but sparse tables, whose touched rows alone SparseAdam updates."""
+    tables = [module.weight for module in modules.modules() if isinstance(module, nn.Embedding) and module.sparse]
+    known = {id(table) for table in tables}
+    dense = [parameter for parameter in modules.parameters() if id(parameter) not in known]
+    adam = optim.AdamW(dense, lr=learning_rate, weight_decay=weight_decay)
+    return (adam, optim.SparseAdam(tables, lr=learning_rate)) if tables else (adam,)
