@@ -1,1 +1,64 @@
 """Embedding-based retrieval on graphs of people and things."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amity.config import Config, load_config
+    from amity.embedding import Embeddings
+    from amity.encoder import Model
+    from amity.errors import AmityError
+    from amity.evaluation import Evaluation
+    from amity.graph import Graph
+    from amity.pipeline import embed, evaluate, read_graph, run, split, train
+    from amity.retrieval import Candidates, Retriever
+    from amity.splitting import HeldOut, Split
+
+    __version__: str
+
+__all__ = [
+    "AmityError",
+    "Candidates",
+    "Config",
+    "Embeddings",
+    "Evaluation",
+    "Graph",
+    "HeldOut",
+    "Model",
+    "Retriever",
+    "Split",
+    "embed",
+    "evaluate",
+    "load_config",
+    "read_graph",
+    "run",
+    "split",
+    "train",
+]
+
+_HOMES = {
+    "AmityError": "errors",
+    "Candidates": "retrieval",
+    "Config": "config",
+    "Embeddings": "embedding",
+    "Evaluation": "evaluation",
+    "Graph": "graph",
+    "HeldOut": "splitting",
+    "Model": "encoder",
+    "Retriever": "retrieval",
+    "Split": "splitting",
+    "load_config": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `import amity` costs next to nothing."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("amity")
+    if name not in __all__:
+        raise AttributeError(f"module 'amity' has no attribute {name!r}")
+    return getattr(import_module(f"amity.{_HOMES.get(name, 'pipeline')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -14,7 +14,7 @@ from numpy import ndarray
 from numpy.lib.format import open_memmap
 from pydantic import PositiveInt
 
-from amity.encoder import InputSource, Model
+from amity.encoder import InputSource, Model, block_edges
 from amity.graph import Graph, NodeKind
 from amity.graph.storage import open_array
 from amity.log import Progress
@@ -77,8 +77,8 @@ Allocate = Callable[[int | None, int, int], ndarray]
 
 @torch.no_grad()
 def _embed(model: Model, graph: Graph, chunk: int, allocate: Allocate) -> Float32[ndarray, "nodes dim"]:
-    encoder, nodes = model.encoder.eval(), graph.num_nodes
-    source = InputSource.of(model.transform, graph)
+    encoder, nodes = model.encoder, graph.num_nodes
+    source, degrees = InputSource.of(model.transform, graph), graph.messages.degrees().astype(np.float32)
     passes = len(encoder.layers) + 2
     with Progress("embed", total=passes * nodes) as progress:
         states = [allocate(0, nodes, encoder.dim)]
@@ -89,8 +89,8 @@ def _embed(model: Model, graph: Graph, chunk: int, allocate: Allocate) -> Float3
             for rows in _chunks(nodes, chunk, progress):
                 block = sample_neighbors(graph.messages, rows, fanout=(-1,), seed=0)
                 sources = torch.from_numpy(states[number][block.nodes])
-                edges = torch.from_numpy(block.indptr), torch.from_numpy(block.indices)
-                states[-1][rows] = layer(sources[: len(rows)], sources, *edges).numpy()
+                (edges,) = block_edges(block, degrees[block.nodes])
+                states[-1][rows] = layer(sources[: len(rows)], sources, edges).numpy()
         vectors = allocate(None, nodes, encoder.dim)
         for rows in _chunks(nodes, chunk, progress):
             vectors[rows] = encoder.combine([torch.from_numpy(state[rows]) for state in states]).numpy()
@@ -104,7 +104,7 @@ def _chunks(nodes: int, chunk: int, progress: Progress) -> Iterator[Int64[ndarra
         progress.advance(len(rows))
 
 
-def _in_memory(layer: int | None, nodes: int, dim: int) -> ndarray:
+def _in_memory(_layer: int | None, nodes: int, dim: int) -> ndarray:
     return np.empty((nodes, dim), np.float32)
 
 

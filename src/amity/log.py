@@ -22,6 +22,7 @@ LINE_EVERY_S = 10.0
 """Where stderr is no terminal, a line is printed this often."""
 
 _silent = False
+_outermost: "Progress | None" = None
 
 
 def set_silent(silent: bool) -> None:  # noqa: FBT001 (it is what the function is about)
@@ -62,13 +63,22 @@ class JsonLines:
         self.close()
 
 
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The entries of a metrics log, without a last line that is torn; none where there is no log."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
 class Progress:
     """How far a piece of work has come.
 
         with Progress("embed", total=nodes) as progress:
             progress.advance(1024, note="layer 1")
 
-    Nothing is shown within the first second, so that quick work leaves no trace.
+    Nothing is shown within the first second, so that quick work leaves no trace, and nothing of work that is part
+    of other work that is shown.
     """
 
     def __init__(self, title: str, *, total: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,10 +89,14 @@ class Progress:
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:
         """Say that `count` more are done; `note` stands behind the bar until the next one."""
-        self._done += count
+        self.show(self._done + count, self._total, note)
+
+    def show(self, done: int, total: int | None = None, note: str | None = None) -> None:
+        """Say how many of how many are done."""
+        self._done, self._total = done, total
         self._note = self._note if note is None else note
         now = self._clock()
-        if _silent or now - self._start < PATIENCE_S:
+        if _silent or _outermost is not self or now - self._start < PATIENCE_S:
             return
         if sys.stderr.isatty():
             self._draw()
@@ -93,9 +107,9 @@ class Progress:
     def _draw(self) -> None:
         if self._bars is None:
             self._bars = _make_bars()
-            self._bars.add_task(self._title, total=self._total, note="")
+            self._bars.add_task(self._title, note="")
             self._bars.start()
-        self._bars.update(self._bars.task_ids[0], completed=self._done, note=self._note)
+        self._bars.update(self._bars.task_ids[0], completed=self._done, total=self._total, note=self._note)
 
     def _line(self, now: float) -> str:
         speed = self._done / max(now - self._start, 1e-9)
@@ -105,9 +119,14 @@ class Progress:
         return f"{self._title}: {self._done:,}{total} ({speed:,.0f}/s{left}){note}"
 
     def __enter__(self) -> Self:
+        global _outermost  # noqa: PLW0603 (as for silence)
+        _outermost = _outermost or self
         return self
 
     def __exit__(self, *exception: object) -> None:
+        global _outermost  # noqa: PLW0603 (as for silence)
+        if _outermost is self:
+            _outermost = None
         if self._bars is not None:
             self._bars.stop()
 

@@ -103,7 +103,11 @@ class InputSource:
         counts[1:] = bool(self.transform.first_token)
         selections = [(_places(rows, source.kind), source) for source in self.tokens]
         for places, source in selections:
-            _count_entries(_codes(source), (source.lookup, source.transform.rare), rows, (places, counts))
+            if isinstance(source.column, Bag):
+                rules = source.lookup, source.transform.rare
+                _count_entries(_bag(source.kind, source.column), rules, rows, (places, counts))
+            else:
+                counts[1 + places] += 1
         indptr = np.cumsum(counts)
         tokens, weights = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.float32)
         cursor = indptr[:-1].copy()
@@ -113,8 +117,7 @@ class InputSource:
             weights[cursor] = 1.0
             cursor += 1
         for places, source in selections:
-            rules = source.lookup, source.rarity, source.transform.first, source.transform.rare
-            _fill_entries(_codes(source), rules, rows, places, (cursor, tokens, weights))
+            _fill(source, rows, places, (cursor, tokens, weights))
         return indptr, tokens, weights
 
     def _gather_ids(self, rows: ndarray) -> Int64[ndarray, "nodes"]:
@@ -176,13 +179,19 @@ def _prepare(graph: Graph, transform: TokensTransform) -> _Tokens:
     return _Tokens(kind, column, transform, lookup, np.array(transform.rarity, np.float32))
 
 
-def _codes(source: _Tokens) -> tuple[int, ndarray, ndarray, ndarray]:
-    """(first row of the kind, indptr, codes, counts); no indptr for a category, nothing for an absent column."""
-    column, none = source.column, np.empty(0, np.int64)
+def _bag(kind: NodeKind, column: Bag) -> tuple[int, ndarray, ndarray, ndarray]:
+    return kind.first, column.indptr, column.codes, column.counts
+
+
+def _fill(source: _Tokens, rows: ndarray, places: ndarray, output: tuple[ndarray, ndarray, ndarray]) -> None:
+    """Write the tokens and weights of one column where the cursor of each node stands, and move it on."""
+    column, transform, first = source.column, source.transform, source.kind.first
     if isinstance(column, Bag):
-        return source.kind.first, column.indptr, column.codes, column.counts
-    codes = column.codes if column is not None else np.full(source.kind.count, -1, np.int32)
-    return source.kind.first, none, codes, np.empty(0, np.float32)
+        rules = source.lookup, source.rarity, transform.first, transform.rare
+        _fill_bags(_bag(source.kind, column), rules, rows, places, output)
+        return
+    codes = np.full(source.kind.count, -1, np.int32) if column is None else column.codes
+    _fill_categories(codes, (first, source.lookup, transform.missing), rows, places, output)
 
 
 def _places(rows: ndarray, kind: NodeKind) -> Int64[ndarray, "places"]:
@@ -209,53 +218,60 @@ def _standardize(column: Column | None, rows: ndarray, transform: NumbersTransfo
 
 @kernel
 def _count_entries(column, rules, rows, output):
-    """Add to `counts[1 + i]` how many entries node i gets: one each, and one for all that are rare together."""
+    """Add to `counts[1 + i]` how many entries the bag of node i gets: all that are rare share one."""
     first, indptr, codes, _ = column
     lookup, rare = rules
     places, counts = output
     for place in places:
-        entries = 0
-        if len(indptr) > 0:
-            some_rare = False
-            for position in range(indptr[rows[place] - first], indptr[rows[place] - first + 1]):
-                if lookup[codes[position]] == rare:
-                    some_rare = True
-                else:
-                    entries += 1
-            entries += some_rare
-        counts[place + 1] += max(entries, 1)
+        entries, some_rare = 0, False
+        for position in range(indptr[rows[place] - first], indptr[rows[place] - first + 1]):
+            if lookup[codes[position]] == rare:
+                some_rare = True
+            else:
+                entries += 1
+        counts[place + 1] += max(entries + some_rare, 1)
 
 
 @kernel
-def _fill_entries(column, rules, rows, places, output):
+def _fill_categories(codes, rules, rows, places, output):
+    first, lookup, missing = rules
+    cursor, tokens, weights = output
+    for place in places:
+        code = codes[rows[place] - first]
+        tokens[cursor[place]] = lookup[code] if code >= 0 else missing
+        weights[cursor[place]] = 1.0
+        cursor[place] += 1
+
+
+@kernel
+def _fill_bags(column, rules, rows, places, output):
     first, indptr, codes, counts = column
     lookup, rarity, first_token, rare = rules
     cursor, tokens, weights = output
     for place in places:
         row, start = rows[place] - first, cursor[place]
-        size, rare_count, squares = start, 0.0, 0.0
-        if len(indptr) == 0:
-            tokens[size] = lookup[codes[row]] if codes[row] >= 0 else rare + 1
-            weights[size] = 1.0
-            cursor[place] = size + 1
-            continue
+        size, some_rare, rare_count = start, False, 0.0
         for position in range(indptr[row], indptr[row + 1]):
-            token = lookup[codes[position]]
+            token, count = lookup[codes[position]], max(counts[position], 0.0)
             if token == rare:
-                rare_count += max(counts[position], 0.0)
+                some_rare, rare_count = True, rare_count + count
                 continue
-            weight = np.log1p(max(counts[position], 0.0)) * rarity[min(token, rare) - first_token]
-            tokens[size], weights[size] = token, weight
-            squares += weight * weight
+            tokens[size], weights[size] = token, np.log1p(count) * rarity[min(token, rare) - first_token]
             size += 1
-        if rare_count > 0.0:
-            weight = np.log1p(rare_count) * rarity[rare - first_token]
-            tokens[size], weights[size] = rare, weight
-            squares += weight * weight
+        if some_rare:
+            tokens[size], weights[size] = rare, np.log1p(rare_count) * rarity[rare - first_token]
             size += 1
         if size == start:
-            tokens[size], weights[size], squares = rare + 1, 1.0, 1.0
+            tokens[size], weights[size] = rare + 1, 1.0
             size += 1
-        for entry in range(start, size):
-            weights[entry] /= np.sqrt(max(squares, 1e-24))
+        _scale_to_unit(weights[start:size])
         cursor[place] = size
+
+
+@kernel
+def _scale_to_unit(weights):
+    squares = 0.0
+    for weight in weights:
+        squares += weight * weight
+    for entry in range(len(weights)):
+        weights[entry] /= np.sqrt(max(squares, 1e-24))

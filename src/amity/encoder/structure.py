@@ -98,7 +98,7 @@ def _fill_signs(keys, rows):
 
 def fingerprint(keys: Int64[ndarray, "nodes"]) -> str:
     """A hash of raw ids in their order, in hexadecimal."""
-    return f"{np.uint64(_fold(keys).view(np.uint64)):016x}"
+    return f"{_fold(keys) & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 @kernel

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float64, Int64
-from numpy import ndarray
 
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, estimate_by_degree
@@ -79,27 +77,13 @@ def compare(tables: dict[str, pa.Table], config: EvaluationConfig | None = None,
     shared = [c for c in first.column_names if c not in COLUMNS and all(c in t.column_names for t in tables.values())]
     values = {name: {metric: table[metric].to_numpy() for metric in shared} for name, table in tables.items()}
     degrees = first["degree"].to_numpy()
+    gaps = {name: {m: values[name][m] - values[names[0]][m] for m in shared} for name in names[1:]}
     return {
         "queries": len(first),
         "runs": names,
         "metrics": {name: estimate_by_degree(values[name], degrees, config, seed=seed) for name in names},
-        "differences": {
-            name: differences(values[name], values[names[0]], degrees, config, seed=seed) for name in names[1:]
-        },
+        "differences": {name: estimate_by_degree(gaps[name], degrees, config, seed=seed) for name in names[1:]},
     }
-
-
-def differences(
-    values: dict[str, Float64[ndarray, "queries"]],
-    others: dict[str, Float64[ndarray, "queries"]],
-    degrees: Int64[ndarray, "queries"],
-    config: EvaluationConfig,
-    *,
-    seed: int,
-) -> dict[str, Any]:
-    """`values - others` of each metric: mean and interval, overall and by degree."""
-    apart = {name: values[name] - others[name] for name in values if name in others}
-    return estimate_by_degree(apart, degrees, config, seed=seed)
 
 
 def _refuse_unlike(first_name: str, first: pa.Table, name: str, table: pa.Table) -> None:

@@ -1,7 +1,8 @@
 """One harness for every recommender: the same queries, the full corpus, the same truth, filtered the same way."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -22,8 +23,11 @@ DEGREE_BUCKETS = {"0": 0, "1-2": 1, "3-5": 3, "6-20": 6, ">20": 21}
 DISTANCES = ("2 hops", "beyond")
 """Pairs of the truth by their distance in the train messages: within two hops, or farther apart."""
 SEARCHED_AT_ONCE = 1024
+"""Queries in one call of a recommender."""
 SIMILARITY_LISTS = 500
 """Lists, evenly spread over the queries, whose inner similarity is measured."""
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class EvaluationConfig(Section):
@@ -71,13 +75,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The `metrics` of `report.json`: value, interval and buckets of each metric."""
-        entries = estimate_by_degree(self.values, self.degrees, self.config, seed=self.seed)
-        for name, parts in self.by_distance.items():
-            estimates = _estimates(np.column_stack(list(parts.values())), self.config, self.seed)
-            entries[name]["by_distance"] = {
-                distance: one.to_json() for distance, one in zip(parts, estimates, strict=True)
-            }
-        return entries | {name: {"value": value} for name, value in self.of_lists.items()}
+        return summarize({"": self})[""]
 
     def __str__(self) -> str:
         estimates = _estimates(np.column_stack(list(self.values.values())), self.config, self.seed)
@@ -143,21 +141,42 @@ def choose_queries(truth: Adjacency, limit: int, *, seed: int) -> Int64[ndarray,
     return queries
 
 
+def summarize(evaluations: dict[str, Evaluation]) -> dict[str, dict[str, Any]]:
+    """By name the `metrics` of several evaluations of the same queries, all from the same bootstrap samples."""
+    one = next(iter(evaluations.values()))
+    columns = {(name, metric): values for name, e in evaluations.items() for metric, values in e.values.items()}
+    entries = estimate_by_degree(columns, one.degrees, one.config, seed=one.seed)
+    apart = {
+        (name, metric, distance): values
+        for name, e in evaluations.items()
+        for metric, parts in e.by_distance.items()
+        for distance, values in parts.items()
+    }
+    estimates = _estimates(np.column_stack(list(apart.values())), one.config, one.seed)
+    for (name, metric, distance), part in zip(apart, estimates, strict=True):
+        entries[name, metric].setdefault("by_distance", {})[distance] = part.to_json()
+    return {
+        name: {metric: entries[name, metric] for metric in e.values}
+        | {metric: {"value": value} for metric, value in e.of_lists.items()}
+        for name, e in evaluations.items()
+    }
+
+
 def estimate_by_degree(
-    values: dict[str, Float64[ndarray, "queries"]],
+    columns: dict[Key, Float64[ndarray, "queries"]],
     degrees: Int64[ndarray, "queries"],
     config: EvaluationConfig,
     *,
     seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Of each named column the mean with its interval, over all queries and (`by_degree`) over each bucket of them."""
-    table = np.column_stack(list(values.values()))
+) -> dict[Key, dict[str, Any]]:
+    """Of each column the mean with its interval, over all queries and (`by_degree`) over each bucket of them."""
+    table = np.column_stack(list(columns.values()))
     entries = [{**one.to_json(), "by_degree": {}} for one in _estimates(table, config, seed)]
     members = np.digitize(degrees, list(DEGREE_BUCKETS.values())) - 1
     for number, bucket in enumerate(DEGREE_BUCKETS):
         for entry, one in zip(entries, _estimates(table[members == number], config, seed), strict=True):
             entry["by_degree"][bucket] = one.to_json()
-    return dict(zip(values, entries, strict=True))
+    return dict(zip(columns, entries, strict=True))
 
 
 def _estimates(table: Float64[ndarray, "queries columns"], config: EvaluationConfig, seed: int) -> list[Estimate]:

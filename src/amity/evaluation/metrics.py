@@ -33,7 +33,7 @@ def recall(relevant: Relevance, sizes: Sizes, k: int) -> PerQuery:
 
 def hit_rate(relevant: Relevance, k: int) -> PerQuery:
     """1 where any of the first k is a target, else 0."""
-    return relevant[:, :k].any(axis=1).astype(np.float64)
+    return np.where(relevant[:, :k].any(axis=1), 1.0, 0.0)
 
 
 def ndcg(relevant: Relevance, sizes: Sizes, k: int) -> PerQuery:

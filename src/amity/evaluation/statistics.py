@@ -61,10 +61,11 @@ def bootstrap_means(
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
     means, size = [], len(values)
+    whole = bool(present.all())
     for start in range(0, resamples, max(1, DRAWS_AT_ONCE // size)):
         samples = min(max(1, DRAWS_AT_ONCE // size), resamples - start)
         draws = rng.integers(0, size, (samples, size)) + size * np.arange(samples)[:, None]
         times_drawn = np.bincount(draws.ravel(), minlength=samples * size).reshape(samples, size).astype(np.float64)
         with np.errstate(invalid="ignore"):
-            means.append((times_drawn @ filled) / (times_drawn @ present))
+            means.append((times_drawn @ filled) / (size if whole else times_drawn @ present))
     return np.concatenate(means)

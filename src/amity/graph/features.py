@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float32, Float, Int32, Int64
+from jaxtyping import Float, Float32, Int32, Int64
 from numpy import ndarray
 
 

@@ -27,8 +27,9 @@ WORTH_IT = 0.25
 class ApproximateIndex:
     """Searches what faiss built; every list is complete, and its scores are true inner products.
 
-    For each query as many more candidates are fetched as it has excluded. Where the list is short nevertheless,
-    the search is widened, and what stays short is compared with every candidate.
+    For each query as many more candidates are fetched as it has excluded. Where the list is short nevertheless, or
+    its last place is tied with the worst that was fetched, the search is widened, and what stays short or tied is
+    compared with every candidate.
     """
 
     exact: ExactIndex

@@ -11,8 +11,8 @@ from pydantic import Field, PositiveInt
 from amity.errors import IndexingError
 from amity.graph import Adjacency
 from amity.index.approximate import ApproximateIndex
-from amity.index.exact import ExactIndex, exact_index
-from amity.index.hits import Index
+from amity.index.exact import exact_index
+from amity.index.hits import Index, nothing_excluded
 from amity.index.hnsw import HnswConfig, build_hnsw
 from amity.index.ivfpq import IvfpqConfig, build_ivfpq
 from amity.section import Section
@@ -35,10 +35,16 @@ class IndexConfig(Section):
     """Settings of `ivfpq`."""
 
 
-def build_index(vectors: Float32[ndarray, "candidates dim"], config: IndexConfig, *, seed: int) -> Index:
+def build_index(
+    vectors: Float32[ndarray, "candidates dim"],
+    config: IndexConfig,
+    *,
+    seed: int,
+    asking: Float32[ndarray, "queries dim"] | None = None,
+) -> Index:
     """Index vectors by inner product; they may be memory-mapped, and are not copied.
 
-    The same vectors, config and seed give the same index (for HNSW see `build_hnsw`).
+    Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. The same vectors, config and seed give the same index (for HNSW see `build_hnsw`).
     Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
     """
     exact = exact_index(vectors, seed=seed)
@@ -50,25 +56,29 @@ def build_index(vectors: Float32[ndarray, "candidates dim"], config: IndexConfig
     else:
         built = build_ivfpq(exact.vectors, config.ivfpq, longest=exact.longest, seed=seed)
         index = ApproximateIndex(exact, *built, config.ivfpq)
-    recall = measure_recall(index, exact, k=config.measured_k, num_queries=config.measured_queries)
+    recall = measure_recall(index, k=config.measured_k, num_queries=config.measured_queries, asking=asking)
     if recall < config.target_recall:
         raise IndexingError(_missed(recall, config))
     return replace(index, recall=recall)
 
 
-def measure_recall(index: Index, exact: ExactIndex, *, k: int, num_queries: int) -> float:
-    """The share of the exact lists that an index finds, for candidates drawn by the index's seed that ask themselves.
+def measure_recall(
+    index: ApproximateIndex, *, k: int, num_queries: int, asking: Float32[ndarray, "queries dim"] | None = None
+) -> float:
+    """The share of the exact lists that an index finds, for queries drawn by its seed.
 
-    A candidate that scores as high as the last of the exact list counts as found, so that equal scores do not matter.
-    1 where there is only one candidate, who has nobody to find.
+    They are drawn from `asking`, or from the candidates, who then do not get themselves. A candidate that scores as
+    high as the last of the exact list counts as found, so that equal scores do not matter. 1 where there is nobody to
+    find.
     """
-    size = len(exact.vectors)
-    drawn = np.random.default_rng(exact.seed).choice(size, min(num_queries, size), replace=False)
-    oneself = Adjacency(np.arange(len(drawn) + 1), drawn)
-    truth = exact.search(exact.vectors[drawn], k=k, excluded=oneself, names=drawn).scores
-    found = index.search(exact.vectors[drawn], k=k, excluded=oneself, names=drawn).scores
-    length = min(k, size - 1)
-    if length == 0:
+    vectors = index.vectors if asking is None else asking
+    drawn = np.random.default_rng(index.exact.seed).choice(len(vectors), min(num_queries, len(vectors)), replace=False)
+    oneself = Adjacency(np.arange(len(drawn) + 1), drawn) if asking is None else nothing_excluded(len(drawn))
+    truth, found = (
+        searched.search(vectors[drawn], k=k, excluded=oneself, names=drawn).scores for searched in (index.exact, index)
+    )
+    length = min(k, len(index.vectors) - (asking is None))
+    if length == 0 or len(drawn) == 0:
         return 1.0
     return float((found[:, :length] >= truth[:, length - 1 : length]).mean())
 

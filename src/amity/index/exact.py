@@ -187,5 +187,5 @@ def _largest_square(vectors):
         total = 0.0
         for value in vectors[i]:
             total += np.float64(value) * np.float64(value)
-        squares[i] = total
+        squares[i] = total if total < np.inf else np.inf  # NaN counts as infinite
     return squares.max()

@@ -1,21 +1,13 @@
 """HNSW: greedy walks on a layered graph of near neighbours (Malkov and Yashunin, 1603.09320), by faiss."""
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 import faiss
 from jaxtyping import Float32
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
 from amity.index.reduction import Reduction, reduce
+from amity.index.threads import faiss_threads, threads_for
 from amity.section import Section
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ONE_THREAD_UP_TO = 100_000
-"""Up to so many candidates one thread builds the graph, which makes it the same every time."""
 
 
 class HnswConfig(Section):
@@ -29,12 +21,14 @@ class HnswConfig(Section):
     """How many candidates a walk keeps during a search, or k where that is more; more is slower and finds more."""
 
     def fetch(self, wanted: int) -> int:
-        """How many candidates to fetch for lists of that length."""
-        return wanted
+        """How many candidates to fetch for lists of that length: one more, to see whether the last place is tied."""
+        return wanted + 1
 
     def effort(self, fetched: int, widening: int) -> faiss.SearchParameters:
         """How hard faiss searches for that many candidates."""
-        return faiss.SearchParametersHNSW(efSearch=widening * max(self.ef_search, fetched))
+        return faiss.SearchParametersHNSW(  # pyright: ignore[reportAttributeAccessIssue]
+            efSearch=widening * max(self.ef_search, fetched)
+        )
 
 
 def build_hnsw(
@@ -48,19 +42,8 @@ def build_hnsw(
     reduction = reduce(vectors, longest=longest)
     index = faiss.IndexHNSWFlat(reduction.width, config.m)
     index.hnsw.efConstruction = config.ef_construction
-    index.hnsw.rng = faiss.RandomGenerator(seed)
-    with faiss_threads(1 if len(vectors) <= ONE_THREAD_UP_TO else faiss.omp_get_max_threads()):
+    index.hnsw.rng = faiss.RandomGenerator(seed)  # pyright: ignore[reportAttributeAccessIssue]
+    with faiss_threads(threads_for(vectors)):
         for chunk in reduction.chunks(vectors):
             index.add(chunk)
     return index, reduction
-
-
-@contextmanager
-def faiss_threads(count: int) -> "Iterator[None]":
-    """Let faiss use that many threads for a while."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)

@@ -53,7 +53,8 @@ def rank(
 ) -> UInt64[ndarray, "queries k"]:
     """The keys of the k best of the positions that were found for each query, without those excluded.
 
-    A place of `found` that is -1 is skipped; a place of the result that stays empty has key 0.
+    A place of `found` that is -1 is skipped; a place of the result that stays empty has key 0. Where the last place
+    is tied with the worst that was found, there may be more who tie and were not found: such a row stays empty.
     """
     return _rank(questions, items, found, k)
 
@@ -176,8 +177,9 @@ def _rank(questions, items, found, k):
                 keys[size] = to_key(inner_product(vectors[q], items[position]), position, salts[q])
                 size += 1
         if size > k:
+            worst = to_score(keys[:size].min())
             keep_largest(keys[:size], k)
-            size = k
+            size = 0 if to_score(keys[:k].min()) == worst else k
         best[q, :size] = keys[:size]
     return best
 

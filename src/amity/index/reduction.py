@@ -55,11 +55,10 @@ class Reduction:
         return widened
 
 
-def reduce(vectors: Float32[ndarray, "candidates dim"], *, longest: float, multiple_of: int = 1) -> Reduction:
-    """The reduction for these candidates; its width is a multiple of the number given."""
+def reduce(vectors: Float32[ndarray, "candidates dim"], *, longest: float) -> Reduction:
+    """The reduction for these candidates, of which the longest is given."""
     shortest = min(
         float(np.linalg.norm(vectors[first : first + CHUNK], axis=1).min()) for first in range(0, len(vectors), CHUNK)
     )
     extended = shortest < (1 - EQUAL) * longest
-    width = vectors.shape[1] + extended
-    return Reduction(longest, extended, -(-width // multiple_of) * multiple_of)
+    return Reduction(longest, extended, vectors.shape[1] + extended)

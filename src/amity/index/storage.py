@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import faiss
 import numpy as np
 from pydantic import ValidationError
 
+from amity.artifacts.files import sha256
 from amity.errors import ArtifactError
 from amity.graph.storage import open_array
 from amity.index.approximate import ApproximateIndex
@@ -38,9 +38,11 @@ class Page(Section):
     recall: float
     """Share of the exact lists that is found, as measured when the index was built."""
     extended: bool = False
+    """Whether the coordinate was added that turns inner products into distances."""
     width: int = 0
-    hnsw: HnswConfig | None = None
-    ivfpq: IvfpqConfig | None = None
+    """How many coordinates a vector has in the file of faiss."""
+    settings: HnswConfig | IvfpqConfig | None = None
+    """What the approximate index was built by, and searches by; null for an exact one."""
     files: dict[str, str]
     """The sha256 of each file beside this one."""
 
@@ -49,11 +51,10 @@ def save_index(index: Index, directory: Path) -> None:
     """Write an index into an empty or new directory."""
     directory.mkdir(parents=True, exist_ok=True)
     np.save(directory / VECTORS, index.vectors, allow_pickle=False)
-    names = [VECTORS]
     if isinstance(index, ApproximateIndex):
         faiss.write_index(index.proposer, str(directory / PROPOSER))
-        names.append(PROPOSER)
-    page = _describe(index) | {"files": {name: _sha256(directory / name) for name in names}}
+    page = _describe(index)
+    page["files"] = {name: sha256(directory / name) for name in _files(approximate=page["settings"] is not None)}
     page["sha256"] = _page_sha256(page)
     (directory / PAGE).write_text(json.dumps(page, indent=1))
 
@@ -65,25 +66,25 @@ def open_index(directory: Path) -> Index:
     with its checksum before anything reads it.
     """
     page = read_page(directory)
-    for name, expected in page.files.items():
-        _verify(directory / name, expected)
+    for name in _files(approximate=page.settings is not None):
+        _verify(directory / name, page.files.get(name, ""))
     vectors = open_array(directory / VECTORS)
     if vectors.shape != (page.candidates, page.dim) or vectors.dtype != np.float32:
         raise _refuse(
             directory / VECTORS, f"it holds {vectors.dtype} {vectors.shape}, not {page.candidates} x {page.dim}"
         )
     exact = ExactIndex(vectors, page.seed, page.longest)
-    config = page.hnsw or page.ivfpq
-    if config is None:
+    if page.settings is None:
         return exact
     proposer = faiss.read_index(str(directory / PROPOSER))
     if (proposer.ntotal, proposer.d) != (page.candidates, page.width):
         raise _refuse(directory / PROPOSER, f"it holds {proposer.ntotal} vectors of {proposer.d} numbers")
-    return ApproximateIndex(exact, proposer, Reduction(page.longest, page.extended, page.width), config, page.recall)
+    reduction = Reduction(page.longest, page.extended, page.width)
+    return ApproximateIndex(exact, proposer, reduction, page.settings, page.recall)
 
 
 def read_page(directory: Path) -> Page:
-    """What an index says of itself: kind, size, measured recall; raises `ArtifactError` for a page that is not whole."""
+    """What an index says of itself: kind, size, measured recall; raises `ArtifactError` where it is not whole."""
     path = directory / PAGE
     if not path.is_file():
         raise _refuse(path, "it is not there")
@@ -104,38 +105,27 @@ def _describe(index: Index) -> dict[str, Any]:
     assert isinstance(exact, ExactIndex)
     size, dim = exact.vectors.shape
     page = Page(
-        kind="exact",
-        candidates=size,
-        dim=dim,
-        seed=exact.seed,
-        longest=exact.longest,
-        recall=index.recall,
-        files={},
-    )
+        kind="exact", candidates=size, dim=dim, seed=exact.seed, longest=exact.longest, recall=index.recall, files={}
+    ).model_dump()
     if isinstance(index, ApproximateIndex):
-        kind = "hnsw" if isinstance(index.config, HnswConfig) else "ivfpq"
-        reduction = {"extended": index.reduction.extended, "width": index.reduction.width}
-        page = page.model_copy(update={"kind": kind, kind: index.config, **reduction})
-    return page.model_dump()
+        page["kind"] = "hnsw" if isinstance(index.config, HnswConfig) else "ivfpq"
+        page["settings"] = index.config.model_dump()
+        page["extended"], page["width"] = index.reduction.extended, index.reduction.width
+    return page
 
 
-def _expected_files(kind: str) -> set[str]:
-    return {VECTORS} if kind == "exact" else {VECTORS, PROPOSER}
+def _files(*, approximate: bool) -> tuple[str, ...]:
+    return (VECTORS, PROPOSER) if approximate else (VECTORS,)
 
 
 def _page_sha256(page: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(page, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _verify(path: Path, expected: str) -> None:
     if not path.is_file():
         raise _refuse(path, "it is not there")
-    found = _sha256(path)
+    found = sha256(path)
     if found != expected:
         raise _refuse(
             path,

@@ -1,7 +1,7 @@
 """The edges of a relation, as its tables give them: ends, times, weights and parts, chunk by chunk."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +10,18 @@ from numpy import ndarray
 
 from amity.errors import DataError
 from amity.graph.adjacency import PARTS
-from amity.ingestion.schema import EdgesConfig, nearest
+from amity.ingestion.schema import EdgesConfig
 from amity.ingestion.tables import Chunk, Table
 from amity.ingestion.values import (
-    check_ids, flatten, is_list, read_flags, read_ids, read_parts, read_times, read_weights, to_ids,
+    check_ids,
+    flatten,
+    is_list,
+    read_flags,
+    read_ids,
+    read_parts,
+    read_times,
+    read_weights,
+    to_ids,
 )  # fmt: skip
 from amity.ingestion.vocabulary import Ids, is_text
 
@@ -57,24 +65,14 @@ class EdgeChunk:
     targets: Ids
     carried: dict[str, ndarray]
     """Times, weights and parts, where the table gives them."""
+    origin: Chunk
+    """Which rows of the table the edges are."""
     rows: int
     """How many rows of the table (or elements of its sequences) these edges were made of."""
     nulls: int = 0
     """How many of them were dropped for a null id."""
     unassigned: int = 0
     """How many of them were dropped because no flag claims them."""
-
-
-@dataclass(slots=True)
-class EdgeCounts:
-    """What became of the rows of one table."""
-
-    rows: int = 0
-    null_ids: int = 0
-    dangling: int = 0
-    self_loops: int = 0
-    unassigned: int = 0
-    skipped_columns: list[str] = field(default_factory=list)
 
 
 def open_edges(table: Table, config: EdgesConfig, part: int = -1) -> EdgeTable:
@@ -138,9 +136,8 @@ def _read_rows(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
         carried["weights"] = read_weights(chunk, edges.weight)
     if "parts" in edges.fields:
         carried["parts"] = parts
-    return EdgeChunk(
-        chunk.columns[source], chunk.columns[target], carried, total, nulls, total - nulls - chunk.num_rows
-    )
+    unassigned = total - nulls - chunk.num_rows
+    return EdgeChunk(chunk.columns[source], chunk.columns[target], carried, chunk, total, nulls, unassigned)
 
 
 def _parts(edges: EdgeTable, chunk: Chunk) -> tuple[ndarray, ndarray]:
@@ -162,10 +159,12 @@ def _unroll(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
     config = edges.config
     sources = read_ids(chunk, config.source_column)
     elements, lengths = flatten(chunk.columns[config.sequence])
-    targets = to_ids(chunk, config.sequence, elements)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    origin = replace(chunk, kept=owners)
+    targets = to_ids(origin, config.sequence, elements)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     times = np.arange(len(targets)) - starts
-    sources = sources.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
+    sources = sources.take(pa.array(owners))
     carried: dict[str, ndarray] = {"times": times}
     if config.leave_one_out:
         left = np.repeat(lengths, lengths) - times
@@ -177,7 +176,8 @@ def _unroll(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
     if not chosen.all():
         sources, targets = sources.filter(known), targets.filter(known)
         carried = {name: values[chosen] for name, values in carried.items()}
-    return EdgeChunk(sources, targets, carried, len(chosen), len(chosen) - len(sources))
+        origin = replace(chunk, kept=owners[chosen])
+    return EdgeChunk(sources, targets, carried, origin, len(chosen), len(chosen) - len(sources))
 
 
 def end_kinds(edges: EdgeTable) -> dict[str, bool]:

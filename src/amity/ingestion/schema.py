@@ -29,7 +29,7 @@ class ColumnConfig(Section):
     other integers are numbers and other text is an identifier and skipped; true/false is a category; a list of floats
     or of fixed size is a vector; any other list is a bag. A `count` is a number that must not be negative."""
     missing: tuple[Marker, ...] = ()
-    """Values that mean "unknown", besides null and NaN."""
+    """Values that mean "unknown", besides null and NaN; in a bag they are left out."""
     counts: str = ""
     """For a bag: the column of as many counts, when the values are not merely repeated."""
 
@@ -51,11 +51,12 @@ class NodesConfig(Section):
     """The nodes of one kind."""
 
     table: str = ""
-    """The table, or a pattern such as `nodes/user-*.parquet`; empty: the nodes are the ends of edges."""
+    """The table, or a pattern such as `nodes/user-*.parquet`. When it is not given: `nodes/<kind>.parquet`, or
+    `nodes.parquet` where there is one kind, if there is such a table; empty: the nodes are the ends of edges."""
     id: str = "id"
     """The column of ids, integers or text."""
     missing: tuple[Marker, ...] = ()
-    """Values that mean "unknown" in every column, besides null and NaN."""
+    """Values that mean "unknown" in every column but bags, besides null and NaN."""
     columns: dict[str, ColumnConfig] = Field(default_factory=dict)
     """What the feature columns are, by name."""
     others: Literal["infer", "ignore"] = "infer"
@@ -118,8 +119,7 @@ class IngestionConfig(Section):
     """How tables become a graph."""
 
     nodes: dict[str, NodesConfig] = Field(default_factory=dict)
-    """What the node tables are, by kind. A kind that is not named here has `nodes.parquet` (where there is one kind)
-    or `nodes/<kind>.parquet` with a column `id`, or is made of the ends of edges."""
+    """What the nodes of each kind are; kinds that edges name need not be named here."""
     edges: dict[str, EdgesConfig] = Field(default_factory=dict)
     """What the edge tables are, by relation; retrieval is about the first. When empty: `edges.parquet`, a relation
     `friend` between nodes of the kind `user`, or every `edges/<kind>-<relation>-<kind>.parquet`."""

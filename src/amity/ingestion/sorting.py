@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int64, Integer
 from numpy import ndarray
 
+from amity.errors import DataError
 from amity.graph.adjacency import index_dtype
 from amity.graph.storage import ArrayWriter
 from amity.ingestion.buckets import FIELDS, Bucket, Buckets, files_for, shift_for
@@ -62,8 +63,11 @@ class PairSorter:
 
     def __init__(self, scratch: Path, span: Span, *, fields: tuple[str, ...], expected: int, memory_bytes: int) -> None:
         if span.num_sources * span.num_targets >= _MAX_PAIRS:
-            raise ValueError("pairs of more than 2^31 nodes do not fit in 64 bits")
-        self._scratch, self._span, self._fields = scratch, span, fields
+            raise DataError(
+                f"{span.num_sources:,} by {span.num_targets:,} nodes are more than fit: 2^31 of each. "
+                "Divide the graph, or leave out nodes without edges."
+            )
+        self._scratch, self.span, self._fields = scratch, span, fields
         # A quarter of the memory a worker; the rest is for ids and for chunks on their way.
         self._capacity = max(1024, memory_bytes // (4 * _BYTES_PER_PAIR))
         wanted = files_for(expected, self._capacity)
@@ -80,10 +84,10 @@ class PairSorter:
 
         Rows are sorted and distinct: of equal pairs the earliest time, the sum of weights and the first part stay.
         """
-        dtype = index_dtype(self._span.num_rows)
+        dtype = index_dtype(self.span.num_rows)
         writers = {"indices": ArrayWriter(directory / f"{names['indices']}.npy", dtype)}
         writers |= {field: ArrayWriter(directory / f"{names[field]}.npy", FIELDS[field]) for field in self._fields}
-        degrees = np.zeros(self._span.num_rows + 1, np.int64)
+        degrees = np.zeros(self.span.num_rows + 1, np.int64)
         counted = Counted()
         for piece in _ahead(self._merge, self._pieces()):
             writers["indices"].append(piece.targets)
@@ -119,7 +123,7 @@ class PairSorter:
         bucket.remove()
         order = np.argsort(keys) if carried else np.empty(0, np.int64)
         keys = keys[order] if carried else np.sort(keys)
-        span = self._span
+        span = self.span
         starts, targets, rows, duplicates, both = _merge_sorted(keys, span.num_targets, span.symmetric)
         conflicts = 0
         if "times" in carried:

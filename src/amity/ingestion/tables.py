@@ -178,7 +178,7 @@ def _copy_csv(table: Table, scratch: Path) -> Path:
 
 
 @contextmanager
-def _mapped_faults(table: Table, row):  # noqa: ANN001
+def _mapped_faults(table: Table, row):
     """Tell what Arrow or the disk refuses as a fault of the table."""
     try:
         yield

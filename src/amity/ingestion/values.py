@@ -188,7 +188,7 @@ def _parsed(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
     return pa.array([None if text is None else float(text or "nan") for text in values.to_pylist()], pa.float64())
 
 
-def _refuse(chunk: Chunk, column: str, wrong: pa.Array, values: pa.Array, what: str, remedy: str) -> None:  # noqa: PLR0913, PLR0917
+def _refuse(chunk: Chunk, column: str, wrong: pa.Array, values: pa.Array, what: str, remedy: str) -> None:
     if pc.any(wrong).as_py():
         position = int(wrong.fill_null(False).to_numpy(zero_copy_only=False).argmax())  # noqa: FBT003
         raise chunk.fault(column, position, f"{what} ({values[position].as_py()!r})", remedy)

@@ -82,8 +82,8 @@ class VocabularyBuilder:
                 bytes(self._bytes.values[begin : self._ends.values[row]]),
             )
             raise DataError(
-                f"The ids {pair[0].decode()!r} and {pair[1].decode()!r} have the same 64-bit hash, which happens once in "
-                "a billion tables. Rename one of them, or use integer ids."
+                f"The ids {pair[0].decode()!r} and {pair[1].decode()!r} have the same 64-bit hash, which happens "
+                "once in a billion tables. Rename one of them, or use integer ids."
             )
 
 
@@ -156,7 +156,7 @@ def _keys(ids: Ids) -> tuple[ndarray, ndarray, Int64[ndarray, "ids"]]:
     return begins, letters, hash_strings(begins, letters)
 
 
-def _sort(keys: ndarray, offsets: ndarray | None, text: ndarray | None) -> tuple[ndarray, ndarray | None, ndarray | None]:
+def _sort(keys: ndarray, offsets: ndarray | None, text: ndarray | None) -> tuple:
     if offsets is None or text is None:
         return np.sort(keys), None, None
     strings = pa.LargeStringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(text))
@@ -197,10 +197,10 @@ def _first_difference(offsets, text, rows, ends, known):
 
 @kernel
 def _counts_up(keys):
+    steps = 0
     for i in range(1, len(keys)):
-        if keys[i] != keys[i - 1] + 1:
-            return False
-    return True
+        steps += keys[i] == keys[i - 1] + 1
+    return steps == len(keys) - 1
 
 
 @parallel_kernel

@@ -11,7 +11,7 @@ class Candidates:
     """The raw id that asked, as it was given."""
     kind: str
     """What kind of node the candidates are."""
-    ids: tuple[int, ...] | tuple[str, ...]
+    ids: tuple[int | str, ...]
     """Their raw ids."""
     scores: tuple[float, ...]
     """Their inner products with the query."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
@@ -11,7 +10,6 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError, RetrievalError
 from amity.graph import Adjacency
 from amity.index import Hits, Index, IndexConfig, build_index
-from amity.kernels import kernel, parallel_kernel
 from amity.retrieval.candidates import Candidates
 
 COMPARED = 65536
@@ -33,8 +31,10 @@ class Retriever:
     @classmethod
     def build(cls, embeddings: Embeddings, config: IndexConfig | None = None, *, seed: int = 0) -> "Retriever":
         """Index the candidates of the graph; raises `IndexingError` as `build_index` does."""
-        vectors = embeddings.vectors[embeddings.graph.candidates.rows]
-        return cls(embeddings, build_index(vectors, config or IndexConfig(), seed=seed))
+        graph = embeddings.graph
+        vectors = embeddings.vectors[graph.candidates.rows]
+        asking = None if graph.queries is graph.candidates else embeddings.vectors[graph.queries.rows]
+        return cls(embeddings, build_index(vectors, config or IndexConfig(), seed=seed, asking=asking))
 
     @classmethod
     def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
@@ -84,11 +84,26 @@ class Retriever:
         return Candidates(raw_id, graph.candidates.name, tuple(ids), tuple(map(float, hits.scores[0][: len(found)])))
 
     def _excluded(self, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
-        friends = self.embeddings.graph.target.adjacency
-        further = known or friends
-        bounds = self.embeddings.graph.candidates.rows
-        span = (bounds.start, bounds.stop)
-        counts = _count(queries, (friends.indptr, further.indptr))
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        rows = _gather(queries, friends, further)
-        return rows
+        """The positions among the candidates that each query must not get: itself, its friends, those known."""
+        graph = self.embeddings.graph
+        asked = np.arange(len(queries))
+        pairs = [(asked, queries), _neighbors(graph.target.adjacency, queries)]
+        if known is not None:
+            pairs.append(_neighbors(known, queries))
+        askers, rows = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        positions = rows - graph.candidates.first
+        inside = (positions >= 0) & (positions < graph.candidates.count)
+        keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
+        starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
+        return Adjacency(starts, keys % graph.candidates.count)
+
+
+def _neighbors(
+    adjacency: Adjacency, queries: Int64[ndarray, "queries"]
+) -> tuple[Int64[ndarray, "edges"], Int64[ndarray, "edges"]]:
+    """The edges that leave the queries, as (number of the query, neighbour)."""
+    starts = adjacency.indptr[queries]
+    sizes = adjacency.indptr[queries + 1] - starts
+    askers = np.repeat(np.arange(len(queries)), sizes)
+    places = np.arange(len(askers)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    return askers, adjacency.indices[places].astype(np.int64)

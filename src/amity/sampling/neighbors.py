@@ -64,7 +64,9 @@ def sample_neighbors(
     for hop, limit in enumerate(fanout):
         begin = hops[-2] if hop else 0
         holes = np.sort(_holes(*rows, nodes, slots, (*banned, begin))) if len(banned[0]) else _NONE
-        offsets, found = _draw(*rows, nodes[begin:], holes, limit if limit >= 0 else np.iinfo(np.int64).max, (seed, hop))
+        offsets, found = _draw(
+            *rows, nodes[begin:], holes, limit if limit >= 0 else np.iinfo(np.int64).max, (seed, hop)
+        )
         nodes, slots, positions = number(nodes, slots, found)
         indptr.append(indptr[-1][-1] + offsets[1:])
         indices.append(positions)

@@ -38,12 +38,11 @@ def check_no_leak(split: Split) -> None:
 
 
 def _refuse_shared(split: Split, name: str, truth: Adjacency, other: Adjacency, what: str) -> None:
-    _refuse(split, name, truth, _first_shared(_rows(truth), _rows(other)), what)
+    _refuse(split, name, truth, int(_first_shared(_rows(truth), _rows(other))), what)
 
 
 def _refuse_one_way(split: Split, name: str, truth: Adjacency) -> None:
-    found = _first_one_way(_rows(truth))
-    _refuse(split, name, truth, found, "is held out one way only")
+    _refuse(split, name, truth, int(_first_one_way(_rows(truth))), "is held out one way only")
 
 
 def _refuse_messages(split: Split, name: str, truth: Adjacency) -> None:
@@ -77,7 +76,7 @@ def _check_times(split: Split) -> None:
     for name, adjacency, after, until in limits:
         if adjacency.times is None:
             raise SplitError(f"The {name} part of a split by time has no times. Split again.")
-        found = _first_outside(adjacency.times, after, until)
+        found = int(_first_outside(adjacency.times, after, until))
         what = f"has the time {int(adjacency.times[found]):,}, not after {after:,} and until {until:,}"
         _refuse(split, name, adjacency, found, what)
 

@@ -1,25 +1,30 @@
-"""The training loop: sample, encode, three losses, one update; validate now and then; never lose much."""
+"""The training loop: sample, encode, weigh the losses, update; validate now and then; never lose much."""
 
+import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import nn
 
-from amity.encoder import EncoderConfig, Inputs, InputSource, Model, build_model
-from amity.errors import TrainingError
+from amity.encoder import EncoderConfig, GraphEncoder, Inputs, InputSource, Model, build_model
+from amity.errors import ConfigError, TrainingError
 from amity.log import JsonLines, Progress
 from amity.objectives import Objectives, ObjectivesConfig, multitask_loss
-from amity.sampling import Batch, SamplingConfig, make_batch, prefetch
+from amity.sampling import Batch, BatchMaker, SamplingConfig, prefetch
+from amity.sampling.draws import keyed
 from amity.section import Section
 from amity.splitting import Split
 from amity.training.checkpoint import Standing, Trainable, load_checkpoint, save_checkpoint
 from amity.training.optimizer import make_optimizers
+
+UPDATES = 4
+"""What the seed is used for here; numbers 0 to 3 are sampling's."""
 
 
 class TrainingConfig(Section):
@@ -30,13 +35,11 @@ class TrainingConfig(Section):
     learning_rate: PositiveFloat = 3e-3
     """Step size of Adam."""
     weight_decay: NonNegativeFloat = 0.0
-    """Decay of the weights (not of the ids' vectors), decoupled as in AdamW (1711.05101)."""
+    """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""
     validate_every: PositiveInt = 250
     """Steps between two validations."""
     patience: PositiveInt = 4
-    """Stop after this many validations in a row without a gain, and keep the best parameters."""
-    prefetch: PositiveInt = 4
-    """Batches sampled ahead of the encoder."""
+    """Stop after this many validations in a row without a gain; the best parameters are kept."""
     checkpoint_every_s: PositiveFloat = 60.0
     """Seconds between two checkpoints."""
 
@@ -55,14 +58,14 @@ class Recipe:
 class Journal:
     """Where training writes while it runs."""
 
-    checkpoint: Path | None = None
-    """The file from which an interrupted training goes on; absent: it starts anew."""
-    log: Path | None = None
-    """One JSON line a step; absent: none."""
+    checkpoint: Path
+    """The file from which an interrupted training goes on."""
+    log: Path
+    """One JSON line a step."""
 
 
 Validate = Callable[[Model], float]
-"""A model to the share of its held-out validation friends that it finds."""
+"""A model to the share of the held-out validation friends that it finds."""
 
 
 def train_model(
@@ -73,17 +76,98 @@ def train_model(
     Everything drawn is a function of `seed` and the step, so that a run repeats itself, and one that goes on from
     its checkpoint ends with the very parameters of one that was never stopped (on the CPU, with as many threads).
 
-    Raises `TrainingError` where the loss is no number, and `ArtifactError` where the checkpoint is another training's.
+    Raises `TrainingError` where the settings do not fit each other or the loss is no number, and `ArtifactError`
+    where the checkpoint is another training's.
     """
-    journal = journal or Journal()
     settings = recipe.training
-    model, objectives = _start(split, recipe, seed)
-    modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives})
-    optimizers = make_optimizers(
-        modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    trainable = Trainable(modules, optimizers, best={})
-    standing, fingerprint = Standing(), _fingerprint(split, recipe, seed)
-    if journal.checkpoint is not None and journal.checkpoint.exists():
+    model, trainable = _start(split, recipe, seed)
+    fingerprint, standing = _fingerprint(split, recipe, seed), Standing()
+    if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
-    ...
+    steps = range(standing.step, settings.steps if standing.stale < settings.patience else standing.step)
+    saved_s = time.monotonic()
+    with (
+        prefetch(_batch_maker(split, model, recipe.sampling, seed), steps, depth=recipe.sampling.prefetched) as batches,
+        JsonLines(journal.log if journal else None, steps=standing.step) as log,
+        Progress("train", total=settings.steps) as progress,
+    ):
+        progress.advance(standing.step)
+        for step, (batch, inputs) in zip(steps, batches, strict=False):
+            entry = {"step": step, **_update(trainable, model.encoder, batch, inputs, seed=seed)}
+            standing = replace(standing, step=step + 1)
+            if standing.step % settings.validate_every == 0 or standing.step == settings.steps:
+                entry["validation"] = validate(model)
+                standing = _judge(standing, entry["validation"], trainable)
+            log.write({**entry, "waited_s": round(batches.waited_s, 3)})
+            progress.advance(note=f"loss {entry['loss']:.3f}, best recall {max(standing.best_score, 0):.3f}")
+            if standing.stale >= settings.patience:
+                break
+            if journal is not None and time.monotonic() - saved_s >= settings.checkpoint_every_s:
+                save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)
+                saved_s = time.monotonic()
+    trainable.modules.load_state_dict(trainable.best)
+    return model
+
+
+def _start(split: Split, recipe: Recipe, seed: int) -> tuple[Model, Trainable]:
+    layers, hops = recipe.encoder.layers, len(recipe.sampling.fanout)
+    if layers != hops:
+        raise ConfigError(
+            f"Each message pass needs neighbours to hear: the encoder has {layers} (`encoder.layers`), but {hops} "
+            "hops are sampled (`sampling.fanout`). Give the fan-out one number for each layer."
+        )
+    model = build_model(split.train, recipe.encoder, seed=seed)
+    objectives = Objectives(recipe.objectives, model.transform, model.encoder.dim, seed=seed)
+    modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives})
+    settings = recipe.training
+    optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
+    return model, Trainable(modules, optimizers, best={})
+
+
+def _batch_maker(
+    split: Split, model: Model, config: SamplingConfig, seed: int
+) -> Callable[[int], tuple[Batch, Inputs]]:
+    make, source = BatchMaker.prepare(split, config, seed=seed), InputSource.of(model.transform, split.train)
+
+    def make_with_inputs(step: int) -> tuple[Batch, Inputs]:
+        batch = make(step)
+        return batch, source.gather(batch.block.nodes)
+
+    return make_with_inputs
+
+
+def _update(
+    trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int
+) -> dict[str, float]:
+    """One step of every optimizer; gives the losses, before weighing."""
+    objectives = trainable.modules.get_submodule("objectives")
+    assert isinstance(objectives, Objectives)
+    losses = objectives(encoder, batch, inputs, seed=int(keyed(seed, UPDATES, batch.step)))
+    total = multitask_loss(losses, objectives.config.weights())
+    if not torch.isfinite(total):
+        raise TrainingError(
+            f"The loss is {total.item()} at step {batch.step}: training has diverged. Lower "
+            "`training.learning_rate`, or look for features with extreme values in the summary of ingestion."
+        )
+    for optimizer in trainable.optimizers:
+        optimizer.zero_grad()
+    total.backward()
+    for optimizer in trainable.optimizers:
+        optimizer.step()
+    return {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+
+
+def _judge(standing: Standing, score: float, trainable: Trainable) -> Standing:
+    """Keep the parameters where validation finds more than ever."""
+    if score <= standing.best_score:
+        return replace(standing, stale=standing.stale + 1)
+    trainable.best.update({name: value.clone() for name, value in trainable.modules.state_dict().items()})
+    return Standing(standing.step, standing.step, score, 0)
+
+
+def _fingerprint(split: Split, recipe: Recipe, seed: int) -> str:
+    """What is being trained: the settings, the seed, and the graph by its degrees."""
+    sections = (recipe.sampling, recipe.encoder, recipe.objectives, recipe.training)
+    digest = sha256(json.dumps([seed, *(section.model_dump(mode="json") for section in sections)]).encode())
+    digest.update(np.ascontiguousarray(split.train.messages.indptr).data)
+    return digest.hexdigest()

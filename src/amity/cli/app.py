@@ -1,0 +1,110 @@
+"""The commands, and what becomes of mistakes: nothing heavy is imported before it is known what is asked for."""
+
+import errno
+import json
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+from cyclopts import App, CycloptsError
+
+from amity.errors import AmityError
+
+COMMANDS = {
+    "demo": "Make a small network on the spot, run every stage on it, show the report.",
+    "run": "Run every stage, skipping what is done.",
+    "ingest": "Read tables into a graph.",
+    "split": "Hold out edges to judge by.",
+    "train": "Train the encoder; an interrupted training goes on.",
+    "embed": "Give every node its vector.",
+    "index": "Index the vectors of the candidates.",
+    "evaluate": "Judge the lists by the held-out edges, beside the baselines.",
+    "recommend": "Show candidates with their scores, by raw id.",
+    "compare": "Show paired differences between runs, with intervals.",
+    "doctor": "Say what is installed, what is missing, what to type.",
+}
+"""What each command does, in the order of the flow."""
+MISTAKE, INTERRUPTED = 2, 130
+ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the system may refuse through no fault of amity's."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 when it did its work, 2 for a mistake of the user's, 130 when interrupted.
+
+    A fault of ours ends in a traceback and 1.
+    """
+    sys.excepthook = _own_up
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        make_app()(tokens)
+    except AmityError as error:
+        sys.exit(_complain(type(error).__name__, str(error), tokens))
+    except CycloptsError as error:
+        sys.exit(_complain("ConfigError", _explain(error), tokens))
+    except OSError as error:
+        if error.errno not in ENVIRONMENT:
+            raise
+        sys.exit(
+            _complain("EnvironmentError", f"The system refused: {error}. Mend that and type the same again.", tokens)
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nInterrupted. {_how_to_go_on(tokens)}\n")
+        sys.exit(INTERRUPTED)
+
+
+def make_app() -> App:
+    """The command line; commands are imported when they are called."""
+    app = App(
+        name="amity",
+        help="Embedding-based retrieval on graphs of people and things.",
+        version=_version,
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for number, (name, purpose) in enumerate(COMMANDS.items()):
+        module = "doctor" if name == "doctor" else "commands"
+        app.command(f"amity.cli.{module}:{name}", name=name, help=purpose, sort_key=number)
+    return app
+
+
+def _version() -> str:
+    from amity import __version__  # noqa: PLC0415 (asks the installed package, which takes a while)
+
+    return __version__
+
+
+def _explain(error: CycloptsError) -> str:
+    """What is wrong with the flags."""
+    if error.__cause__ is None or "amity.config" not in sys.modules:
+        return f"{str(error).rstrip('.')}. `amity --help` lists the commands, `amity COMMAND --help` their flags."
+    from pydantic import ValidationError  # noqa: PLC0415 (loaded by now, and not needed for anything else)
+
+    from amity.config import explain  # noqa: PLC0415 (as above)
+
+    return explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
+
+
+def _complain(kind: str, message: str, tokens: list[str]) -> int:
+    """Print one paragraph, and with `--json` the one document that was promised."""
+    paragraph = " ".join(message.split())
+    sys.stderr.write(textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False) + "\n")
+    if "--json" in tokens:
+        sys.stdout.write(json.dumps({"error": {"type": kind, "message": paragraph}}) + "\n")
+    return MISTAKE
+
+
+def _how_to_go_on(tokens: list[str]) -> str:
+    if tokens[0] == "demo":
+        return "`amity demo` goes on where this stopped."
+    places = [token for token in tokens[1:] if not token.startswith("-")]
+    return f"`amity run {places[0]}` goes on where this stopped." if places else "Type the same again."
+
+
+def _own_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.write("This is a fault of amity's, not yours. Please report it with the lines above.\n")

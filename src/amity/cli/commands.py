@@ -1,0 +1,108 @@
+"""What the commands do: merge settings, call the pipeline, show the result."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import PositiveInt
+
+from amity import pipeline
+from amity.artifacts import Record
+from amity.cli.flags import given, takes_settings
+from amity.cli.output import SPOKEN, Output, comparison_table, stage_lines
+from amity.errors import ConfigError
+from amity.evaluation import compare as compare_tables
+from amity.evaluation import read_per_query, read_report, results_table
+from amity.log import set_silent
+
+RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
+RawIds = Annotated[str, Parameter(name="ID", help="A raw id that asks: 42, or user:42 where the kind must be said.")]
+Length = Annotated[PositiveInt, Parameter(name="-k", help="How many candidates each id gets.")]
+Data = Annotated[Path | None, Parameter(help="The directory of the tables; by default that of last time.")]
+File = Annotated[Path | None, Parameter(name=["--config", "-c"], help="A TOML file; by default the last settings.")]
+
+
+def demo(path: RunPath = Path("runs/demo"), /, *, people: PositiveInt = 3000, output: Output = SPOKEN) -> None:
+    """Make a small network under RUN/data, run every stage on it, and show the report."""
+    set_silent(output.quiet)
+    _show_run(path, pipeline.demo(path, people=people), output)
+
+
+@takes_settings()
+def run(path: RunPath, /, *, data: Data = None, file: File = None, flags: Any = None, output: Output = SPOKEN) -> None:
+    """Run every stage, skipping what is done and still stands; an interrupted run goes on."""
+    set_silent(output.quiet)
+    _show_run(path, pipeline.run(path, data, pipeline.configure(path, file, given(flags))), output)
+
+
+@takes_settings(*pipeline.STAGES["ingest"].sections)
+def ingest(
+    path: RunPath, /, *, data: Data = None, file: File = None, flags: Any = None, output: Output = SPOKEN
+) -> None:
+    """Read tables into a graph."""
+    set_silent(output.quiet)
+    record = pipeline.run_stage(path, "ingest", data, pipeline.configure(path, file, given(flags)))
+    output.show(stage_lines(path, "ingest", record), _document(path, "ingest", record))
+
+
+def _stage_command(name: str) -> Callable[..., None]:
+    @takes_settings(*pipeline.STAGES[name].sections)
+    def command(path: RunPath, /, *, file: File = None, flags: Any = None, output: Output = SPOKEN) -> None:
+        set_silent(output.quiet)
+        record = pipeline.run_stage(path, name, config=pipeline.configure(path, file, given(flags)))
+        if name == "evaluate":
+            _show_report(path, output)
+        else:
+            output.show(stage_lines(path, name, record), _document(path, name, record))
+
+    return command
+
+
+split, train, embed, index, evaluate = map(_stage_command, ("split", "train", "embed", "index", "evaluate"))
+
+
+def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = SPOKEN) -> None:
+    """Show the best candidates of each id with their scores; nobody's own friends are among them."""
+    if not ids:
+        raise ConfigError(f"Nobody asks. Name one raw id or several: `amity recommend {path} ID`.")
+    retriever = pipeline.open_run(path, until="index").retriever()
+    lists = [retriever.top_k(raw_id, k) for raw_id in ids]
+    queries = [
+        {"id": one.query, "candidates": [{"id": i, "score": s} for i, s in zip(one.ids, one.scores, strict=True)]}
+        for one in lists
+    ]
+    output.show("\n\n".join(map(str, lists)), {"run": str(path), "k": k, "queries": queries})
+
+
+def compare(
+    *paths: Annotated[Path, Parameter(name="RUN", help="Runs; the first is what others are compared with.")],
+    output: Output = SPOKEN,
+) -> None:
+    """Show by how much runs differ from the first, query by query, with intervals."""
+    opened = {str(path): pipeline.open_run(path, until="evaluate") for path in paths}
+    tables = {}
+    for name, work in opened.items():
+        work.run.verify("evaluate")
+        tables[name] = read_per_query(work.run.path / "per_query.parquet")
+    config = next(iter(opened.values())).config.evaluation if opened else None
+    comparison = compare_tables(tables, config)
+    output.show(comparison_table(comparison), comparison)
+
+
+def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:
+    report = read_report(path / "report.json")
+    stages = {name: {"made": one.made, **_document(path, name, one.record)} for name, one in done.items()}
+    output.show(results_table(report), {"run": str(path), "stages": stages, "report": report})
+    if not output.json:
+        output.show(f"report: {path / 'report.html'}", None)
+
+
+def _show_report(path: Path, output: Output) -> None:
+    report = read_report(path / "report.json")
+    output.show(results_table(report), report)
+
+
+def _document(path: Path, name: str, record: Record) -> dict[str, Any]:
+    facts = {"seconds": record.seconds, "peak_rss_bytes": record.peak_rss_bytes, "summary": record.summary}
+    return {"run": str(path), "stage": name, **facts}

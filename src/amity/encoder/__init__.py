@@ -1,0 +1,21 @@
+"""Nodes to vectors: features, message passing, and the model that holds both."""
+
+from amity.encoder.aggregation import Edges
+from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
+from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges
+from amity.encoder.inputs import Inputs, InputSource
+from amity.encoder.model import Model, build_model
+
+__all__ = [
+    "Edges",
+    "EncoderConfig",
+    "FeatureTransform",
+    "FeaturesConfig",
+    "GraphEncoder",
+    "InputSource",
+    "Inputs",
+    "Model",
+    "block_edges",
+    "build_model",
+    "fit_features",
+]

@@ -1,0 +1,189 @@
+"""The encoder: inputs to vectors, by passing messages over the sampled block."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from numpy import ndarray
+from pydantic import Field, PositiveInt
+from torch import Generator, Tensor, nn
+from torch.nn.functional import elu, normalize
+
+from amity.encoder.aggregation import Edges, weighted_sums
+from amity.encoder.features import FeaturesConfig, FeatureTransform
+from amity.encoder.inputs import Inputs
+from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
+from amity.errors import ConfigError
+from amity.sampling.neighbors import Block
+from amity.section import Section
+
+INPUT_SCALE = 0.1
+"""Standard deviation of a node's first state, summed over its columns."""
+
+
+class EncoderConfig(Section):
+    """The network that turns a node and its neighbourhood into a vector."""
+
+    layer: Literal["gat", "sage", "lightgcn"] = "gat"
+    """How neighbours are heard: attention, a mean, or LightGCN's sum without parameters."""
+    dim: PositiveInt = 64
+    """Width of the vectors and of every layer."""
+    layers: PositiveInt = 2
+    """Message passes; each needs a fan-out in `sampling.fanout`."""
+    heads: PositiveInt = 4
+    """Heads of the attention; they share `dim` between them."""
+    initialization: Literal["identity", "xavier"] = "identity"
+    """Whether training begins with plain propagation, as in LightGCN, or with random weights."""
+    activation: Literal["none", "elu"] = "none"
+    """What stands between two layers."""
+    residual: bool = True
+    """Whether a layer's input is added to its output; never for LightGCN."""
+    combine: Literal["mean", "last"] = "mean"
+    """Whether a vector is the mean of all layers, as in LightGCN, or the last one."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the entries of the first states that are dropped while training."""
+    output: Literal["dot", "cosine"] = "dot"
+    """Whether vectors keep their length, and with it popularity, or are scaled to length 1."""
+    features: FeaturesConfig = FeaturesConfig()
+    """What is known of a node before any message."""
+
+
+class GraphEncoder(nn.Module):
+    """Parameters that turn the inputs of nodes, and who hears whom, into vectors.
+
+    The first state of a node is the sum of its tokens' vectors, of its numbers through a linear map, and of its own
+    vector where ids are on. Each layer then adds what the node makes of its neighbours.
+    """
+
+    def __init__(self, config: EncoderConfig, transform: FeatureTransform, *, seed: int) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        generator = torch.Generator().manual_seed(seed)
+        dim, scale = config.dim, INPUT_SCALE / max(transform.num_columns, 1) ** 0.5
+        self.tokens = _normal(transform.num_tokens, dim, scale, generator)
+        self.numbers = _normal(transform.num_numbers, dim, scale / 2, generator)
+        self.structure = _normal(transform.structure.width, dim, scale / 2, generator)
+        self.ids = _id_table(transform, dim, generator) if transform.ids != "none" else None
+        self.layers = nn.ModuleList(GraphLayer(config, generator) for _ in range(config.layers))
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.config.dim
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """The table of ids, whose gradients are sparse."""
+        return [self.ids.weight] if self.ids is not None else []
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """All other parameters."""
+        sparse = {id(parameter) for parameter in self.sparse_parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in sparse]
+
+    def encode_inputs(self, inputs: Inputs, *, generator: Generator | None = None) -> Float[Tensor, "nodes dim"]:
+        """The first states of nodes; with a generator, as in training, entries are dropped at random."""
+        states = weighted_sums(self.tokens, inputs.weights[:, None], _token_edges(inputs, len(self.tokens)))
+        states = states + inputs.dense @ self.numbers + inputs.structure @ self.structure
+        if generator is not None and self.config.dropout:
+            states = drop_entries(states, rate=self.config.dropout, generator=generator)
+        return states if self.ids is None else states + self.ids(inputs.ids)
+
+    def forward(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> Float[Tensor, "seeds dim"]:
+        """The vectors of the targets of the last layer, from the first states of a block; see `block_edges`."""
+        return self.combine(self.propagate(states, edges))
+
+    def propagate(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> list[Float[Tensor, "seeds dim"]]:
+        """The state of the targets of the last layer after each layer, the first states first."""
+        reached = [states]
+        for layer, heard in zip(self.layers, edges, strict=True):
+            sources = reached[-1][: heard.num_sources]
+            reached.append(layer(sources[: len(heard.target_degrees)], sources, heard))
+        return [state[: len(reached[-1])] for state in reached]
+
+    def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
+        """One code from the states after each layer, before any scaling to unit length."""
+        return torch.stack(list(states)).mean(0) if self.config.combine == "mean" else states[-1]
+
+    def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
+        """The vectors that retrieval compares, from the states after each layer."""
+        return self.finish(self.blend(states))
+
+    def finish(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Codes as retrieval compares them: of unit length where the output is `cosine`."""
+        return normalize(codes, dim=1) if self.config.output == "cosine" else codes
+
+
+class GraphLayer(nn.Module):
+    """One message pass with what stands around it: activation and residual."""
+
+    def __init__(self, config: EncoderConfig, generator: Generator) -> None:
+        super().__init__()
+        identity = config.initialization == "identity"
+        if config.layer == "gat":
+            self.convolution = GatLayer(config.dim, heads=config.heads, identity=identity, generator=generator)
+        elif config.layer == "sage":
+            self.convolution = SageLayer(config.dim, identity=identity, generator=generator)
+        else:
+            self.convolution = LightGcnLayer()
+        plain = config.layer == "lightgcn"
+        self.residual = config.residual and not plain
+        self.activation = "none" if plain else config.activation
+
+    def forward(
+        self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
+    ) -> Float[Tensor, "targets dim"]:
+        """The next states of the targets; they need not stand among the sources."""
+        states = self.convolution(targets, sources, edges)
+        states = elu(states) if self.activation == "elu" else states
+        return states + targets if self.residual else states
+
+
+def block_edges(block: Block, degrees: Float32[ndarray, "nodes"], *, reach: int = 0) -> list[Edges]:
+    """Who hears whom at each layer, so that the last layer's targets are the nodes within `reach` hops of the seeds.
+
+    Beyond what was drawn, nodes hear nobody: with `reach` 0 that never happens, since each layer then computes one
+    hop less than the one before.
+    """
+    hops, layers = block.hops, len(block.hops) - 1
+    padded = np.append(block.indptr, np.full(hops[-1] + 1 - len(block.indptr), block.indptr[-1]))
+    edges = []
+    for layer in range(layers):
+        targets = hops[min(reach + layers - 1 - layer, layers)]
+        sources = hops[min(reach + layers - layer, layers)]
+        indices = block.indices[: padded[targets]]
+        edges.append(Edges(padded[: targets + 1], indices, degrees[:targets], degrees[:sources]))
+    return edges
+
+
+def drop_entries(
+    states: Float[Tensor, "nodes dim"], *, rate: float, generator: Generator
+) -> Float[Tensor, "nodes dim"]:
+    """Dropout whose mask is drawn from a generator."""
+    kept = torch.rand(states.shape, generator=generator) >= rate
+    return states * kept / (1 - rate)
+
+
+def _check(config: EncoderConfig) -> None:
+    if config.layer == "gat" and config.dim % config.heads:
+        raise ConfigError(
+            "The heads of the attention share the width of the vectors between them, but "
+            f"{config.dim} (`encoder.dim`) is no multiple of {config.heads} (`encoder.heads`). Choose a multiple."
+        )
+
+
+def _normal(rows: int, dim: int, scale: float, generator: Generator) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, dim, generator=generator) * scale)
+
+
+def _id_table(transform: FeatureTransform, dim: int, generator: Generator) -> nn.Embedding:
+    weights = torch.randn(transform.num_ids + 1, dim, generator=generator) * INPUT_SCALE
+    weights[-1] = 0.0
+    return nn.Embedding.from_pretrained(weights, freeze=False, padding_idx=transform.num_ids, sparse=True)
+
+
+def _token_edges(inputs: Inputs, num_tokens: int) -> Edges:
+    none = np.zeros(len(inputs.degrees), np.float32)
+    return Edges(inputs.indptr.numpy(), inputs.tokens.numpy(), none, np.zeros(num_tokens, np.float32))

@@ -1,0 +1,251 @@
+"""The report as one HTML page that needs nothing beside it: charts first, numbers below them."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from amity.evaluation.baselines import BASELINES
+from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
+from amity.evaluation.style import CSS
+
+NAMES = {
+    "model": "amity",
+    "popularity": "Popularity",
+    "common_neighbors": "Common neighbors",
+    "adamic_adar": "Adamic–Adar",
+    "resource_allocation": "Resource allocation",
+    "ppr": "PageRank",
+}
+"""How recommenders are called on the page and in tables."""
+MODEL = "model"
+MOST_POINTS = 160
+"""A training curve of more steps is drawn by the means of stretches of it."""
+
+Report = dict[str, Any]
+
+
+def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
+    """The page of a report (see `amity.evaluation.report`) and the entries of the run's `log.jsonl`.
+
+    Every text that comes from data, config or paths is escaped. Sections without data are left out.
+    """
+    sections = [
+        _hero(report),
+        _depth(report),
+        _ranking(report),
+        _by_degree(report),
+        _by_distance(report),
+        *_training(history),
+        _amounts(report, "seconds", "Time", "Seconds a stage took."),
+        _amounts(report, "peak_rss_bytes", "Memory", "The most a stage held at once."),
+        _numbers(report),
+        _pairs(report.get("ingestion"), "What was read", "Rows of the tables, and what became of them."),
+        _pairs(report.get("config"), "Settings", "All that the run was told."),
+    ]
+    name = escape(str(report.get("name", "")))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>amity {name}</title><style>{CSS}</style></head><body><main>"
+        f"<header><span><b>amity<i>.</i></b> {name}</span><span>{escape(str(report.get('made', '')))}</span></header>"
+        f"{sections[0]}<div class='cards'>{''.join(sections[1:])}</div>"
+        f"<footer>Every candidate is ranked for every query, but the query itself and the friends it is known to have. "
+        f"Whiskers and brackets are {_confidence(report)} % bootstrap intervals over queries. The same numbers, and "
+        f"more, stand in <code>report.json</code>.</footer></main></body></html>\n"
+    )
+
+
+def best_baseline(report: Report) -> str | None:
+    """The name of the baseline with the best headline recall; None where none was judged."""
+    values = {name: _mark(metrics[_headline(report)]).value for name, metrics in report["baselines"].items()}
+    return max(values, key=lambda name: values[name]) if values else None
+
+
+def _hero(report: Report) -> str:
+    found, k = 100 * _mark(report["metrics"][_headline(report)]).value, report["headline"]
+    things, best = _things(report), best_baseline(report)
+    ringed = 100 * _mark(report["baselines"][best][_headline(report)]).value if best else 0.0
+    rings = f"The rings show how many {escape(_name(best))} brings back." if best else ""
+    sentence = f"Of 100 hidden {things}, the first {k} suggestions hold {found:.0f}."
+    facts = {
+        f"{report['queries']:,}": "queries judged",
+        f"{report['candidates']:,}": "candidates each",
+        f"{_mark(report['metrics']['mrr']).value:.3f}": "mean reciprocal rank",
+    }
+    recall = (report.get("index") or {}).get("recall_against_exact")
+    if recall is not None:
+        facts[f"{100 * recall:.1f} %"] = "of exact search kept by the index"
+    listed = "".join(f"<div><b>{escape(number)}</b>{escape(text)}</div>" for number, text in facts.items())
+    return (
+        f"<section class='hero'><div><h1>amity finds <em>{found:.0f} of 100</em> hidden {escape(things)}</h1>"
+        f"<p class='lead'>among the first {k} of {report['candidates']:,} candidates. {_versus(report)}</p>"
+        f"<div class='facts'>{listed}</div></div>"
+        f"<figure>{dots(found, ringed=ringed, sentence=sentence)}"
+        f"<figcaption>Of a hundred {escape(things)} that were hidden before training, the full dots came back. "
+        f"{rings}</figcaption></figure></section>"
+    )
+
+
+def _versus(report: Report) -> str:
+    best = best_baseline(report)
+    if best is None:
+        return ""
+    value = 100 * _mark(report["baselines"][best][_headline(report)]).value
+    apart = _mark(report["versus"][best][_headline(report)])
+    style = "up" if apart.low > 0 else "down" if apart.high < 0 else "even"
+    gap = f"{100 * apart.value:+.1f} [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]".replace("-", "−")
+    return (
+        f"The best of the recommenders that learn nothing, <b>{escape(_name(best))}</b>, finds {value:.0f}: "
+        f"a difference of <span class='{style}'>{gap}</span> in a hundred."
+    )
+
+
+def _depth(report: Report) -> str:
+    ks = sorted(report["k"])
+    if len(ks) < 2:
+        return ""
+    span = math.log(ks[-1] / ks[0])
+    places = [math.log(k / ks[0]) / span for k in ks]
+    series = [
+        Series(_name(name), _style(name), [_mark(metrics[f"recall@{k}"]) for k in ks])
+        for name, metrics in _everybody(report).items()
+    ]
+    chart = curves(series, places, dict(zip(map(str, ks), places, strict=True)), sentence="Recall by length of list.")
+    return _section("How far down the list", f"Share of the hidden {_things(report)} among the first k.", chart)
+
+
+def _ranking(report: Report) -> str:
+    headline = _headline(report)
+    bars = [Series(_name(n), _style(n), [_mark(m[headline])]) for n, m in _everybody(report).items()]
+    bars.sort(key=lambda one: -one.marks[0].value)
+    chart = ranked_bars(bars, sentence=f"{headline} of each recommender.")
+    return _section(f"The first {report['headline']}", f"{headline}, for all queries together.", chart)
+
+
+def _by_degree(report: Report) -> str:
+    buckets = report["metrics"][_headline(report)]["by_degree"]
+    labels = [(bucket, f"{entry['queries']:,}") for bucket, entry in buckets.items()]
+    note = f"{_headline(report)} by how many friends are known in training; below, the number of such queries."
+    return _bars(report, "by_degree", labels, "Who is helped", note)
+
+
+def _by_distance(report: Report) -> str:
+    parts = report["metrics"][_headline(report)]["by_distance"]
+    labels = [(name, f"{entry['queries']:,} queries") for name, entry in parts.items()]
+    note = "Two hops: the pair shares a neighbor in training. Beyond: it does not, and counting shared ones is blind."
+    return _bars(report, "by_distance", labels, "Near and far", note)
+
+
+def _bars(report: Report, part: str, labels: list[tuple[str, str]], title: str, note: str) -> str:
+    headline, everybody = _headline(report), _everybody(report)
+    series = [
+        Series(_name(name), _style(name), [_mark(metrics[headline][part][label]) for label, _ in labels])
+        for name, metrics in everybody.items()
+    ]
+    legend = "".join(f"<li><i class='{_style(n)}'></i>{escape(_name(n))}</li>" for n in everybody)
+    chart = grouped_bars(labels, series, sentence=f"{headline} {part.replace('_', ' ')}.")
+    return _section(title, note, f"<ul class='legend'>{legend}</ul>{chart}")
+
+
+def _training(history: Sequence[dict[str, Any]]) -> list[str]:
+    valid = next((name for entry in history for name in entry if name.startswith("valid_")), None)
+    charts = [("loss", "Learning", "The loss that training brings down, by step.")]
+    if valid is not None:
+        name = valid.removeprefix("valid_")
+        charts.append((valid, "Progress", f"{name} on the validation part, by which the model was chosen."))
+    return [_curve(history, *chart) for chart in charts if any(chart[0] in entry for entry in history)]
+
+
+def _curve(history: Sequence[dict[str, Any]], key: str, title: str, note: str) -> str:
+    points = [(float(entry["step"]), float(entry[key])) for entry in history if entry.get(key) is not None]
+    stretch = -(-len(points) // MOST_POINTS)
+    parts = [points[start : start + stretch] for start in range(0, len(points), stretch)]
+    steps, values = ([sum(pair[axis] for pair in part) / len(part) for part in parts] for axis in (0, 1))
+    last = max(points[-1][0], 1.0)
+    ticks = {f"{step:,.0f}": step / last for step in (0, last / 2, last)}
+    series = [Series(title, "c0", [Mark(value) for value in values])]
+    return _section(title, note, curves(series, [step / last for step in steps], ticks, sentence=note))
+
+
+def _amounts(report: Report, key: str, title: str, note: str) -> str:
+    amounts = report.get(key)
+    if not isinstance(amounts, dict) or not amounts:
+        return ""
+    bars = [Series(stage, "c0", [Mark(float(amount))]) for stage, amount in amounts.items()]
+    unit = "bytes" if key.endswith("bytes") else "seconds"
+    total = "" if unit == "bytes" else f" Together {write_number(sum(map(float, amounts.values())), unit)}."
+    return _section(title, note + total, ranked_bars(bars, sentence=note, unit=unit))
+
+
+def _numbers(report: Report) -> str:
+    metrics = [name for name, entry in report["metrics"].items() if "low" in entry]
+    head = "".join(f"<th>{escape(_name(name))}</th>" for name in _everybody(report))
+    rows = []
+    for metric in metrics:
+        marks = [_mark(entries[metric]) for entries in _everybody(report).values()]
+        cells = "".join(f"<td>{m.value:.4f}<small>{m.low:.4f} – {m.high:.4f}</small></td>" for m in marks)
+        rows.append(f"<tr><th>{escape(metric)}</th>{cells}</tr>")
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return _fold("All numbers", table)
+
+
+def _pairs(values: dict[str, Any] | None, title: str, note: str) -> str:
+    if not values:
+        return ""
+    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in _flatten(values))
+    body = f"<p class='note'>{note}</p><table class='pairs'>{rows}</table>"
+    return (
+        f"<section class='wide'><details><summary>{title}</summary><div class='scroll'>{body}</div></details></section>"
+    )
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flatten(value, f"{prefix}{key}.")
+        else:
+            number = isinstance(value, int) and not isinstance(value, bool)
+            pairs.append((f"{prefix}{key}", f"{value:,}" if number else str(value)))
+    return pairs
+
+
+def _section(title: str, note: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2><p class='note'>{escape(note)}</p>{body}</section>"
+
+
+def _fold(title: str, body: str) -> str:
+    content = f"<summary>{escape(title)}</summary><div class='scroll'>{body}</div>"
+    return f"<section class='wide'><details>{content}</details></section>"
+
+
+def _everybody(report: Report) -> dict[str, Any]:
+    return {MODEL: report["metrics"], **report["baselines"]}
+
+
+def _headline(report: Report) -> str:
+    return f"recall@{report['headline']}"
+
+
+def _mark(entry: dict[str, Any]) -> Mark:
+    return Mark(*(math.nan if entry.get(name) is None else entry[name] for name in ("value", "low", "high")))
+
+
+def _name(recommender: str) -> str:
+    return NAMES.get(recommender, recommender)
+
+
+def _style(recommender: str) -> str:
+    order = (MODEL, *BASELINES)
+    return f"c{order.index(recommender)}" if recommender in order else "c6"
+
+
+def _things(report: Report) -> str:
+    relation = report.get("relation") or {}
+    friendship = relation.get("undirected", True) and relation.get("source") == relation.get("target")
+    return "friends" if friendship else f"{relation['target']} links"
+
+
+def _confidence(report: Report) -> str:
+    return f"{100 * report.get('confidence', 0.95):g}"

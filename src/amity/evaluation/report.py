@@ -1,0 +1,73 @@
+"""What a run has shown: `report.json`, `report.html`, and a table for the terminal."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from amity.evaluation.evaluate import Evaluation, estimate_by_degree, summarize
+from amity.evaluation.page import MODEL, NAMES, render_page
+from amity.graph import Graph
+
+
+def make_report(model: Evaluation, baselines: dict[str, Evaluation], graph: Graph) -> dict[str, Any]:
+    """The numbers of a model beside those of the baselines that were asked the same queries.
+
+    `metrics` and each of `baselines` hold, by the name of a metric, `value`, `low`, `high`, `queries`, `by_degree` and,
+    for recall, `by_distance`; `versus` holds the same of the model's headline recall minus the baseline's, query by
+    query. The pipeline adds what it alone knows: `name`, `made`, `index`, `seconds`, `peak_rss_bytes`, `ingestion` and
+    `config`.
+    """
+    relation, headline = graph.target, f"recall@{model.config.headline}"
+    summaries = summarize({MODEL: model, **baselines})
+    gaps = {name: model.values[headline] - one.values[headline] for name, one in baselines.items()}
+    versus = estimate_by_degree(gaps, model.degrees, model.config, seed=model.seed) if gaps else {}
+    return {
+        "queries": len(model.queries),
+        "candidates": model.num_candidates,
+        "k": list(model.config.k),
+        "headline": model.config.headline,
+        "confidence": model.config.confidence,
+        "relation": {field: getattr(relation, field) for field in ("name", "source", "target", "undirected")},
+        "metrics": summaries[MODEL],
+        "baselines": {name: summaries[name] for name in baselines},
+        "versus": {name: {headline: entry} for name, entry in versus.items()},
+    }
+
+
+def write_report(report: dict[str, Any], directory: Path, history: Sequence[dict[str, Any]] = ()) -> None:
+    """Write `report.json` and `report.html`; `history` is what `log.jsonl` holds, one entry a step."""
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    (directory / "report.json").write_text(text + "\n", encoding="utf-8")
+    (directory / "report.html").write_text(render_page(report, history), encoding="utf-8")
+
+
+def results_table(report: dict[str, Any]) -> Table:
+    """Model and baselines side by side, for the terminal: recall, its interval, the loneliest queries, MRR."""
+    headline, first = f"recall@{report['headline']}", f"recall@{min(report['k'], key=lambda k: abs(k - 20))}"
+    buckets = report["metrics"][headline]["by_degree"]
+    lowest = next((bucket for bucket, entry in buckets.items() if entry["queries"]), "0")
+    title = f"{report['queries']:,} queries, {report['candidates']:,} candidates each"
+    table = Table(title=title, title_justify="left")
+    table.add_column("recommender")
+    interval = f"{100 * report['confidence']:g} % interval"
+    for column in (first, headline, interval, f"{headline}, degree {lowest} ({buckets[lowest]['queries']:,})", "mrr"):
+        table.add_column(column, justify="right")
+    for name, metrics in {MODEL: report["metrics"], **report["baselines"]}.items():
+        entry = metrics[headline]
+        table.add_row(
+            NAMES.get(name, name),
+            _write(metrics[first]["value"]),
+            _write(entry["value"]),
+            f"{_write(entry['low'])} – {_write(entry['high'])}",
+            _write(entry["by_degree"][lowest]["value"]),
+            _write(metrics["mrr"]["value"]),
+            style="bold" if name == MODEL else None,
+        )
+    return table
+
+
+def _write(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

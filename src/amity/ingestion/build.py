@@ -1,0 +1,237 @@
+"""Build a graph directory from tables, out of core."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from amity.errors import ArtifactError, DataError
+from amity.graph.adjacency import Adjacency
+from amity.graph.graph import Graph, NodeKind, Relation
+from amity.graph.storage import open_adjacency, open_graph, save_graph
+from amity.ingestion.bags import table_bag, write_bag
+from amity.ingestion.columns import Place, write_columns
+from amity.ingestion.edges import EdgeChunk, EdgeTable, read_edges
+from amity.ingestion.layout import Layout, Library, check_id_types, columns_of, find_layout, open_relation
+from amity.ingestion.nodes import Nodes, collect_nodes, read_nodes
+from amity.ingestion.schema import IngestionConfig, complete_config
+from amity.ingestion.sorting import PairSorter, Span, pair_keys
+from amity.ingestion.values import check_ids
+from amity.ingestion.vocabulary import Ids, row_finder
+
+Progress = Callable[[str, int, int], None]
+"""Told, from time to time: which table is read, how many of its rows are done, and of how many."""
+
+_ARRAYS = {name: name for name in Adjacency.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What every step of one build needs."""
+
+    directory: Path
+    config: IngestionConfig
+    layout: Layout
+    library: Library
+    progress: Progress
+
+    @property
+    def rows(self) -> int:
+        return self.config.chunk_rows
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.config.memory_gib * 2**30)
+
+
+def _silent(table: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def ingest(data: Path, directory: Path, config: IngestionConfig, *, progress: Progress = _silent) -> Graph:
+    """Read the tables of a data directory into a graph directory, which must be empty or new.
+
+    Tables are found by their names, or as the config or an `amity.toml` beside them describes. Rules, each counted in
+    the summary (`amity.graph.storage.read_summary`): rows with a null id are dropped; of nodes with one id the first
+    counts; self-loops are dropped; edges to unknown nodes are dropped, or refused; of equal edges the earliest time,
+    the sum of weights and the first part of train, valid, test stay. Nodes get rows in the order of their table, or of
+    their ids where there is none.
+
+    Raises `DataError` where a table cannot be read or holds what cannot stand, `ConfigError` where the description
+    is wrong, and `ArtifactError` where the directory is not empty.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ArtifactError(f"{directory} is not an empty directory, and ingestion overwrites nothing. Name a new one.")
+    config = complete_config(config, data)
+    layout = find_layout(data, config)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".scratch-") as scratch:
+        _build(_Build(directory, config, layout, Library(data, Path(scratch)), progress))
+    return open_graph(directory)
+
+
+def _build(build: _Build) -> None:
+    opened = {name: open_relation(build.library, config) for name, config in build.layout.edges.items()}
+    summary: dict[str, Any] = {"nodes": {}, "edges": {}}
+    kinds: list[NodeKind] = []
+    for kind in build.layout.nodes:
+        nodes = _number_nodes(build, kind, opened)
+        first = sum(other.count for other in kinds)
+        columns, report = _write_features(build, nodes)
+        kinds.append(NodeKind(kind, first, nodes.vocabulary, columns))
+        summary["nodes"][kind] = {"count": nodes.vocabulary.size, "tables": nodes.counts, "columns": report}
+    relations = []
+    for name in build.layout.edges:
+        relation, report = _write_relation(build, name, opened[name], kinds)
+        relations.append(relation)
+        summary["edges"][name] = report
+    messages = _write_messages(build, relations, sum(kind.count for kind in kinds))
+    save_graph(Graph(tuple(kinds), tuple(relations), messages), build.directory, summary=summary)
+
+
+def _number_nodes(build: _Build, kind: str, opened: dict[str, list[EdgeTable]]) -> Nodes:
+    config = build.layout.nodes[kind]
+    named = columns_of(kind, build.layout.edges, opened)
+    tables = build.library.open(config.table) if config.table else ()
+    own = [(tables[0], config.id, check_ids(tables[0], config.id))] if tables else []
+    if not own and not named:
+        raise DataError(f"There is neither a table of {kind} nodes nor an edge that names one. Leave the kind out.")
+    check_id_types(kind, own + named)
+    if tables:
+        return read_nodes(kind, config, tables, rows=build.rows)
+    return collect_nodes(kind, config, _ends(build, kind, opened))
+
+
+def _ends(build: _Build, kind: str, opened: dict[str, list[EdgeTable]]) -> Iterator[Ids]:
+    for name, config in build.layout.edges.items():
+        if kind not in (config.source, config.target):
+            continue
+        for edges in opened[name]:
+            for chunk in _told(build, edges):
+                if config.source == kind:
+                    yield chunk.sources
+                if config.target == kind:
+                    yield chunk.targets
+
+
+def _told(build: _Build, edges: EdgeTable) -> Iterator[EdgeChunk]:
+    done, total = 0, edges.table.num_rows
+    for chunk in read_edges(edges, rows=build.rows):
+        yield chunk
+        done = min(done + chunk.origin.num_rows, total)
+        build.progress(edges.table.name, done, total)
+    build.progress(edges.table.name, total, total)
+
+
+def _write_features(build: _Build, nodes: Nodes) -> tuple[tuple, dict[str, Any]]:
+    place = Place(
+        build.directory / "nodes" / nodes.kind, build.library.scratch / "features", build.rows, build.memory_bytes
+    )
+    columns, report = write_columns(nodes, place) if nodes.tables else ((), {})
+    for name, config in nodes.config.bags.items():
+        tables = build.library.open(config.table)
+        entries = table_bag(nodes, config, tables, rows=build.rows)
+        bag, dropped = write_bag(name, entries, nodes.vocabulary.size, place, f"column{len(columns)}")
+        columns = (*columns, bag)
+        report[name] = {"type": "bag", "distinct": len(bag.dictionary), "dropped": dropped}
+    return columns, report
+
+
+def _write_relation(
+    build: _Build, name: str, tables: list[EdgeTable], kinds: list[NodeKind]
+) -> tuple[Relation, dict[str, Any]]:
+    config = build.layout.edges[name]
+    source, target = (next(k for k in kinds if k.name == end) for end in (config.source, config.target))
+    undirected = config.undirected and source is target
+    span = Span(
+        source.count, target.count, source.first, target.first, sum(kind.count for kind in kinds), symmetric=undirected
+    )
+    sorter = PairSorter(
+        build.library.scratch / "edges", span, fields=tables[0].fields, memory_bytes=build.memory_bytes,
+        expected=sum(edges.table.num_rows for edges in tables) * (1 + undirected),
+    )  # fmt: skip
+    find = row_finder(source.vocabulary), row_finder(target.vocabulary)
+    report = {edges.table.name: _add_edges(build, edges, sorter, find) for edges in tables}
+    place = build.directory / "edges" / name
+    place.mkdir(parents=True)
+    counted = sorter.write(place, _ARRAYS)
+    if counted.pairs == 0:
+        raise DataError(f"No edge of `{name}` is left: {_told_counts(report)}. Check the ids and the parts.")
+    adjacency = open_adjacency(place)
+    return Relation(name, source.name, target.name, undirected, adjacency), {**asdict(counted), "tables": report}
+
+
+def _add_edges(build: _Build, edges: EdgeTable, sorter: PairSorter, find: tuple) -> dict[str, Any]:
+    """Send the edges of one table to the sorter; what became of its rows."""
+    counts = {"rows": 0, "null_ids": 0, "unassigned": 0, "dangling": 0, "self_loops": 0}
+    span = sorter.span
+    one_kind = edges.config.source == edges.config.target
+    for chunk in _told(build, edges):
+        sources, targets = find[0](chunk.sources), find[1](chunk.targets)
+        keys, positions, dangling, loops = pair_keys(sources, targets, span.num_targets, one_kind, span.symmetric)
+        if dangling and build.config.dangling == "error":
+            raise _dangling_fault(edges, chunk, sources, targets)
+        sorter.add(keys, {field: values[positions] for field, values in chunk.carried.items()})
+        found = (chunk.rows, chunk.nulls, chunk.unassigned, dangling, loops)
+        counts = {name: counts[name] + number for name, number in zip(counts, found, strict=True)}
+    read = counts["rows"] - counts["null_ids"] - counts["unassigned"]
+    if read and counts["dangling"] == read:
+        raise DataError(
+            f"{edges.table.name}: none of its {read:,} edges joins nodes of the tables of {edges.config.source} and "
+            f"{edges.config.target}. Check that the columns `{edges.config.source_column}` and "
+            f"`{edges.config.sequence or edges.config.target_column}` hold ids of those tables."
+        )
+    skipped = [name for name in edges.table.schema.names if name not in edges.columns]
+    return {**counts, "skipped_columns": skipped}
+
+
+def _dangling_fault(edges: EdgeTable, chunk: EdgeChunk, sources: ndarray, targets: ndarray) -> DataError:
+    position = int(((sources < 0) | (targets < 0)).argmax())
+    config = edges.config
+    at_source = sources[position] < 0
+    ids, kind = (chunk.sources, config.source) if at_source else (chunk.targets, config.target)
+    column = config.source_column if at_source else config.sequence or config.target_column
+    return chunk.origin.fault(
+        column, position, f"no {kind} has the id {ids[position].as_py()!r}",
+        'Add it to the table of nodes, or set dangling = "drop".',
+    )  # fmt: skip
+
+
+def _told_counts(report: dict[str, dict[str, Any]]) -> str:
+    totals = {name: sum(table[name] for table in report.values()) for name in next(iter(report.values()))
+              if name != "skipped_columns"}  # fmt: skip
+    return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in totals.items())
+
+
+def _write_messages(build: _Build, relations: list[Relation], num_nodes: int) -> Adjacency:
+    """All relations, both ways; the one friendship itself where there is nothing else."""
+    if len(relations) == 1 and relations[0].undirected:
+        return relations[0].adjacency
+    sorter = PairSorter(
+        build.library.scratch / "messages", Span(num_nodes, num_nodes, num_rows=num_nodes), fields=(),
+        expected=sum(r.adjacency.num_edges * (2 - r.undirected) for r in relations), memory_bytes=build.memory_bytes,
+    )  # fmt: skip
+    for relation in relations:
+        for sources, targets in _slices(relation.adjacency, build.rows):
+            keys, _, _, _ = pair_keys(sources, targets, num_nodes, False, not relation.undirected)  # noqa: FBT003
+            # A mirrored pair is as good as a straight one here: nothing is counted.
+            sorter.add(keys & ~1, {})
+    place = build.directory / "messages"
+    place.mkdir()
+    sorter.write(place, _ARRAYS)
+    return open_adjacency(place)
+
+
+def _slices(adjacency: Adjacency, size: int) -> Iterator[tuple[ndarray, ndarray]]:
+    """Sources and targets of so many edges at a time."""
+    indptr = adjacency.indptr
+    for begin in range(0, adjacency.num_edges, size):
+        end = min(begin + size, adjacency.num_edges)
+        first = int(np.searchsorted(indptr, begin, side="right")) - 1
+        last = int(np.searchsorted(indptr, end, side="left"))
+        lengths = np.diff(np.clip(indptr[first : last + 1], begin, end))
+        yield np.repeat(np.arange(first, last), lengths), np.asarray(adjacency.indices[begin:end], np.int64)

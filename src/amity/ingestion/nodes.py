@@ -1,0 +1,96 @@
+"""The nodes of one kind: their ids, from a table of nodes or from the ends of edges."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from amity.errors import DataError
+from amity.graph.vocabulary import Vocabulary
+from amity.ingestion.schema import NodesConfig
+from amity.ingestion.tables import Chunk, Table
+from amity.ingestion.values import check_ids, read_ids
+from amity.ingestion.vocabulary import Ids, VocabularyBuilder, collect
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Nodes of one kind in the order of their rows, and the tables that tell of them."""
+
+    kind: str
+    config: NodesConfig
+    vocabulary: Vocabulary
+    tables: tuple[Table, ...] = ()
+    """None where the nodes are the ends of edges."""
+    dropped: tuple[Int64[ndarray, "dropped"], ...] = ()
+    """For each table, the rows that make no node: their id is null, or was seen before."""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """For each table, how many rows were read, and how many dropped for what."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the ids are text."""
+        return self.vocabulary.id_offsets is not None
+
+    def chunks(self, columns: Sequence[str], *, rows: int) -> Iterator[Chunk]:
+        """The rows that make nodes, in the order of the nodes."""
+        for table, dropped in zip(self.tables, self.dropped, strict=True):
+            for chunk in table.chunks(columns, rows=rows):
+                begin, end = np.searchsorted(dropped, [chunk.first, chunk.first + chunk.num_rows])
+                kept = np.ones(chunk.num_rows, bool)
+                kept[dropped[begin:end] - chunk.first] = False
+                yield chunk.keep(kept)
+
+
+def read_nodes(kind: str, config: NodesConfig, tables: Sequence[Table], *, rows: int) -> Nodes:
+    """Number the nodes of a table in its order; of rows with one id the first counts, rows without id are dropped.
+
+    Raises `DataError` where ids are of several types, or none is left.
+    """
+    text = check_ids(tables[0], config.id)
+    builder = VocabularyBuilder(text=text, expected=sum(table.num_rows for table in tables))
+    dropped, counts = [], {}
+    for table in tables:
+        _check_alike(table, tables[0], config.id, text=text)
+        lost, nulls = _add_table(builder, table, config.id, rows)
+        dropped.append(lost)
+        counts[table.name] = {"rows": table.num_rows, "null_ids": nulls, "duplicate_ids": len(lost) - nulls}
+    if builder.size == 0:
+        raise tables[0].fault(config.id, None, "every id is null, so there are no nodes", "Name another column as `id`.")
+    return Nodes(kind, config, builder.finish(), tuple(tables), tuple(dropped), counts)
+
+
+def collect_nodes(kind: str, config: NodesConfig, ends: Iterable[Ids]) -> Nodes:
+    """Number the ends of edges in the order of their ids; `DataError` where there are none."""
+    vocabulary = collect(ends)
+    if vocabulary is None:
+        raise DataError(f"No edge names a {kind}: every id is null. Fill in the tables of edges or give one of nodes.")
+    return Nodes(kind, config, vocabulary)
+
+
+def _add_table(builder: VocabularyBuilder, table: Table, column: str, rows: int) -> tuple[ndarray, int]:
+    lost, nulls = [], 0
+    for chunk in table.chunks([column], rows=rows):
+        ids = read_ids(chunk, column)
+        valid = ids.is_valid().to_numpy(zero_copy_only=False)
+        fresh = np.zeros(len(ids), bool)
+        fresh[valid] = builder.add(ids.drop_null() if ids.null_count else ids)
+        nulls += ids.null_count
+        lost.append(chunk.first + np.flatnonzero(~fresh))
+    return np.concatenate(lost), nulls
+
+
+def _check_alike(table: Table, first: Table, column: str, *, text: bool) -> None:
+    if check_ids(table, column) != text:
+        raise table.fault(
+            column, None, f"ids are {'integers' if text else 'text'} here and {'text' if text else 'integers'} in "
+            f"{first.name}", "Write them alike.",
+        )  # fmt: skip
+    for name in first.schema.names:
+        if table.type_of(name) != first.type_of(name):
+            raise table.fault(
+                name, None, f"the type is {table.type_of(name)} here and {first.type_of(name)} in {first.name}",
+                "Write the tables of one kind alike.",
+            )  # fmt: skip

@@ -1,0 +1,98 @@
+"""GraphMAE: what is known of a masked node is read off its neighbours (Hou et al., 2022)."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from numpy import ndarray
+from pydantic import Field, NonNegativeFloat
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cosine_similarity, normalize
+
+from amity.encoder import Edges, FeatureTransform, Inputs
+from amity.encoder.aggregation import weighted_sums
+from amity.kernels import kernel, mix
+from amity.section import Section
+
+TOKEN_WIDTH = 64
+"""Width of the random projection of a node's tokens; the signs of a token hang on its number alone."""
+
+
+class GraphMaeConfig(Section):
+    """Settings of the GraphMAE objective; it is off on graphs without features, where there is nothing to restore."""
+
+    weight: NonNegativeFloat = 0.01
+    """Factor on this loss in the total; 0 turns the objective off."""
+    gamma: float = Field(default=3.0, ge=1.0)
+    """Power of the cosine error: above 1, nodes that are nearly right matter less."""
+    edge_drop: float = Field(default=0.3, ge=0.0, lt=1.0)
+    """Share of the edges that the masked view loses."""
+
+
+class GraphMaeHead(nn.Module):
+    """The mask token, and the decoder: a linear map, the masked nodes set to zero, one graph convolution."""
+
+    def __init__(self, dim: int, width: int, *, generator: Generator) -> None:
+        super().__init__()
+        # Random, not zero: a zero token under a normalisation has a gradient of about 1e10.
+        self.mask = nn.Parameter(torch.randn(dim, generator=generator) * 0.1)
+        self.bridge = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
+        self.decoder = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), generator=generator))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def hide(self, states: Float[Tensor, "nodes dim"], masked: Int64[Tensor, "masked"]) -> Float[Tensor, "nodes dim"]:
+        """The first states with the mask token in the place of the masked nodes'."""
+        return states.index_copy(0, masked, self.mask.expand(len(masked), -1))
+
+    def forward(
+        self, codes: Float[Tensor, "sources dim"], masked: Int64[Tensor, "masked"], edges: Edges
+    ) -> Float[Tensor, "masked width"]:
+        """The features of the masked nodes, restored from the codes of their neighbours.
+
+        `edges` lead from nodes with codes to the first of them; all masked nodes are among those.
+        """
+        hidden = (codes @ self.bridge).index_fill(0, masked, 0.0)
+        means = weighted_sums(hidden, edges.mean_weights(), edges)
+        return means[masked] @ self.decoder + self.bias
+
+
+def graphmae_loss(
+    restored: Float[Tensor, "nodes width"], features: Float[Tensor, "nodes width"], *, gamma: float = 3.0
+) -> Float[Tensor, ""]:
+    """The scaled cosine error, as a mean over the nodes that have features: (1 - cos(x, z))^γ.
+
+    Eq. 4 of arXiv 2409.14682, eq. 2 of GraphMAE (arXiv 2205.10803). It is 0 where all agree and 2^γ at most; 0 too
+    where no node has features.
+    """
+    known = features.any(1)
+    errors = (1.0 - cosine_similarity(restored[known], features[known], dim=1)).clamp(min=0.0) ** gamma
+    return errors.sum() / known.sum().clamp(min=1)
+
+
+def feature_width(transform: FeatureTransform) -> int:
+    """Width of what `feature_vectors` gives; 0 for a graph without features."""
+    return transform.num_numbers + (TOKEN_WIDTH if transform.tokens else 0)
+
+
+def feature_vectors(inputs: Inputs, nodes: Int64[Tensor, "masked"]) -> Float32[Tensor, "masked width"]:
+    """What of some nodes is to be restored: their numbers, then their tokens, each block of unit length.
+
+    Tokens are a set, so they stand here as a fixed projection: the weighted sum of one random vector of signs a
+    token. Without the scaling block by block, the cosine would see the largest block only.
+    """
+    blocks = [inputs.dense[nodes]] if inputs.dense.shape[1] else []
+    if len(inputs.tokens):
+        rows = inputs.indptr.numpy(), inputs.tokens.numpy(), inputs.weights.numpy()
+        blocks.append(torch.from_numpy(_project_tokens(rows, nodes.numpy(), TOKEN_WIDTH)))
+    return torch.cat([normalize(block, dim=1) for block in blocks], dim=1)
+
+
+@kernel
+def _project_tokens(rows: tuple[ndarray, ndarray, ndarray], nodes: ndarray, width: int) -> ndarray:
+    indptr, tokens, weights = rows
+    sums = np.zeros((len(nodes), width), np.float32)
+    for row in range(len(nodes)):
+        for entry in range(indptr[nodes[row]], indptr[nodes[row] + 1]):
+            bits = mix(tokens[entry])
+            for column in range(width):
+                sums[row, column] += weights[entry] if (bits >> column) & 1 else -weights[entry]
+    return sums

@@ -1,0 +1,119 @@
+"""All objectives of a step over one encoder, and their weighted sum (Kolodner et al., 2024, eq. 6)."""
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges
+from amity.kernels import mix
+from amity.objectives.cca_ssg import ROWS_PER_DIM, CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
+from amity.objectives.graphmae import GraphMaeConfig, GraphMaeHead, feature_vectors, feature_width, graphmae_loss
+from amity.objectives.retrieval import RetrievalConfig, retrieval_loss
+from amity.sampling.batch import Batch
+from amity.sampling.views import drop_edges
+from amity.section import Section
+
+
+class ObjectivesConfig(Section):
+    """What the encoder is trained for; the total is the sum of weight times loss."""
+
+    retrieval: RetrievalConfig = RetrievalConfig()
+    """Find the true friend among many."""
+    cca_ssg: CcaSsgConfig = CcaSsgConfig()
+    """Two views of a node agree."""
+    graphmae: GraphMaeConfig = GraphMaeConfig()
+    """Restore a masked node from its neighbours."""
+
+    def weights(self) -> dict[str, float]:
+        """The weight of each objective, by name."""
+        return {name: getattr(self, name).weight for name in type(self).model_fields}
+
+
+def multitask_loss(losses: dict[str, Float[Tensor, ""]], weights: dict[str, float]) -> Float[Tensor, ""]:
+    """The weighted sum of the losses: α L_retrieval + β L_CCA + γ L_MAE, eq. 6 of arXiv 2409.14682."""
+    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+class Objectives(nn.Module):
+    """The heads of the objectives, and one step of all of them.
+
+    An objective of weight 0 has no head and costs nothing.
+    """
+
+    def __init__(self, config: ObjectivesConfig, transform: FeatureTransform, dim: int, *, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        width = feature_width(transform)
+        self.cca_ssg = CcaSsgHead(dim, generator=_generator(seed, "cca_ssg")) if config.cca_ssg.weight else None
+        masked = config.graphmae.weight and width
+        self.graphmae = GraphMaeHead(dim, width, generator=_generator(seed, "graphmae")) if masked else None
+
+    def forward(
+        self, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The loss of each objective that is on, before weighing, by name.
+
+        `inputs` are those of `batch.block.nodes`. All that is drawn is a function of `seed`, and each objective draws
+        from a generator of its own, so that turning one off leaves the others' draws as they were.
+        """
+        states = encoder.encode_inputs(inputs, generator=_generator(seed, "encoder"))
+        losses = {}
+        if self.config.retrieval.weight:
+            losses["retrieval"] = self._retrieval(encoder, batch, states, inputs)
+        if self.cca_ssg is not None:
+            losses["cca_ssg"] = self._cca_ssg(encoder, batch, states, inputs, seed)
+        if self.graphmae is not None:
+            losses["graphmae"] = self._graphmae(encoder, batch, states, inputs, seed)
+        return losses
+
+    def _retrieval(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs) -> Tensor:
+        vectors = encoder(states, block_edges(batch.block, inputs.degrees.numpy()))
+        config = self.config.retrieval
+        return retrieval_loss(
+            vectors[torch.from_numpy(batch.queries)],
+            vectors[torch.from_numpy(batch.candidates)],
+            positives=torch.from_numpy(batch.positives),
+            masked=torch.from_numpy(batch.masked),
+            log_rates=torch.from_numpy(batch.log_rates) if config.logq else None,
+            temperature=config.temperature,
+        )
+
+    def _cca_ssg(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs, seed: int) -> Tensor:
+        config, seeds = self.config.cca_ssg, batch.block.hops[0]
+        if seeds < ROWS_PER_DIM * encoder.dim:
+            warnings.warn(
+                f"CCA-SSG correlates {encoder.dim} dimensions over {seeds} nodes: noise, below {ROWS_PER_DIM} nodes a "
+                "dimension. Raise `sampling.batch_size`, lower `encoder.dim`, or set the objective's weight to 0.",
+                stacklevel=2,
+            )
+        views = []
+        for view in ("first", "second"):
+            generator = _generator(seed, "cca_ssg", view)
+            block = drop_edges(batch.block, rate=config.edge_drop, seed=_key(seed, "cca_ssg", view))
+            first = drop_columns(states, rate=config.feature_drop, generator=generator)
+            codes = encoder.blend(encoder.propagate(first, block_edges(block, inputs.degrees.numpy())))
+            views.append(self.cca_ssg(codes))
+        return cca_ssg_loss(*views, decorrelation=config.decorrelation)
+
+    def _graphmae(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs, seed: int) -> Tensor:
+        config, degrees = self.config.graphmae, inputs.degrees.numpy()
+        masked = torch.from_numpy(np.unique(batch.queries))
+        block = drop_edges(batch.block, rate=config.edge_drop, seed=_key(seed, "graphmae"))
+        reached = encoder.propagate(self.graphmae.hide(states, masked), block_edges(block, degrees, reach=1))
+        restored = self.graphmae(encoder.blend(reached), masked, block_edges(block, degrees)[-1])
+        return graphmae_loss(restored, feature_vectors(inputs, masked), gamma=config.gamma)
+
+
+def _key(seed: int, *names: str) -> int:
+    """A non-negative seed of its own for each use, from the seed of the step."""
+    key = int(mix(seed))
+    for byte in "/".join(names).encode():
+        key = int(mix(key ^ byte))
+    return key & 0x7FFFFFFFFFFFFFFF
+
+
+def _generator(seed: int, *names: str) -> Generator:
+    return torch.Generator().manual_seed(_key(seed, *names))

@@ -1,0 +1,44 @@
+"""The retrieval softmax: a query's true candidate against the batch's others (Kolodner et al., 2024)."""
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from amity.section import Section
+
+
+class RetrievalConfig(Section):
+    """Settings of the retrieval objective."""
+
+    weight: NonNegativeFloat = 1.0
+    """Factor on this loss in the total; 0 turns the objective off."""
+    temperature: PositiveFloat = 1.0
+    """What scores are divided by; about 0.2 where `encoder.output` is `cosine`."""
+    logq: bool = True
+    """Whether candidates that are drawn more often are corrected for it."""
+
+
+def retrieval_loss(
+    queries: Float[Tensor, "queries dim"],
+    candidates: Float[Tensor, "candidates dim"],
+    *,
+    positives: Int64[Tensor, "queries"],
+    masked: Bool[Tensor, "queries candidates"],
+    log_rates: Float[Tensor, "candidates"] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Softmax cross-entropy of each query's positive p among the candidates, as a mean over the queries.
+
+        -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c)),  s = q · c / T
+
+    Eq. 5 of arXiv 2409.14682. `positives` are columns; `masked` columns (the query itself, its other friends) play
+    no part; `log_rates` is log r, how often each candidate is expected among the columns. The positive is not
+    corrected, since it is not drawn (arXiv 2507.09331); it counts even where it is masked.
+    """
+    scores = queries @ candidates.T / temperature
+    rows = torch.arange(len(queries), device=scores.device)
+    logits = scores if log_rates is None else scores - log_rates
+    logits = logits.masked_fill(masked, -torch.inf).index_put((rows, positives), scores[rows, positives])
+    return cross_entropy(logits, positives)

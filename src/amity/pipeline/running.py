@@ -1,0 +1,96 @@
+"""All stages in order, or one of them: what is done and still stands is not done again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amity import __version__
+from amity.artifacts import Record, Run, fingerprint
+from amity.config import Config, load_config, save_config
+from amity.errors import DataError
+from amity.log import say
+from amity.pipeline.stages import STAGES, Work, make, obstacle, require
+
+CONFIG = "config.toml"
+TABLES = (".parquet", ".csv", ".toml")
+"""What counts as input among the files of a data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a stage."""
+
+    record: Record
+    made: bool
+    """Whether it was made now; otherwise it stood already, and was verified."""
+
+
+def configure(path: Path, file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
+    """The settings of a run: a file's, or else those the run was last given, changed by flags."""
+    own = path / CONFIG
+    return load_config(file or (own if own.is_file() else None), flags)
+
+
+def run(path: Path | str, data: Path | str | None = None, config: Config | None = None) -> dict[str, Done]:
+    """Bring a run up to date: every stage, in order, skipping what is done and still stands.
+
+    A stage is done again when its tables, the artifacts it reads, its settings or the version of amity have changed.
+    Without `data` the tables are those of last time; without `config`, the settings are. An interrupted run goes on.
+    Raises `ArtifactError` where a file of the run is not as it was written, and what the stages raise.
+    """
+    path = Path(path)
+    with Run(path, write=True) as opened:
+        work = _prepare(opened, data, config or configure(path))
+        return {name: _bring_up_to_date(work, name) for name in STAGES}
+
+
+def run_stage(path: Path | str, name: str, data: Path | str | None = None, config: Config | None = None) -> Record:
+    """Run one stage, whether or not it was done before; raises `ArtifactError` where what it reads does not stand."""
+    path = Path(path)
+    with Run(path, write=True) as opened:
+        config = config or configure(path)
+        work = _prepare(opened, data, config) if name == "ingest" else Work(opened, config)
+        require(work, *(source for source in STAGES[name].reads if source != "data"))
+        save_config(config, path / CONFIG)
+        return _make(work, name)
+
+
+def open_run(path: Path | str, *, until: str) -> Work:
+    """A run to read from; raises `ArtifactError` where what a stage makes, or what that was made from, does not stand."""
+    path = Path(path)
+    work = Work(Run(path, write=False), configure(path))
+    require(work, until)
+    return work
+
+
+def _prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
+    """Note down settings and tables, so that whoever goes on with the run has them."""
+    save_config(config, opened.path / CONFIG)
+    if data is not None:
+        if not Path(data).is_dir():
+            raise DataError(f"There is no directory {data}. Give `--data` the directory that holds the tables.")
+        opened.note("data", str(Path(data).resolve()))
+    noted = opened.noted("data")
+    if noted is None or not Path(noted).is_dir():
+        return Work(opened, config)
+    return Work(opened, config, Path(noted), fingerprint(Path(noted), suffixes=TABLES))
+
+
+def _bring_up_to_date(work: Work, name: str) -> Done:
+    reason = obstacle(work, name) or _other_version(work.run.stages[name])
+    if reason:
+        say(f"{name}: {reason}")
+        return Done(_make(work, name), made=True)
+    say(f"{name}: done before")
+    return Done(work.run.verify(name), made=False)
+
+
+def _make(work: Work, name: str) -> Record:
+    record = make(work, name)
+    say(f"{name}: {record.seconds:.1f} s, {record.peak_rss_bytes / 2**20:,.0f} MiB at most")
+    return record
+
+
+def _other_version(record: Record) -> str:
+    return "" if record.code == __version__ else f"amity {record.code} made it, and this is {__version__}"

@@ -1,0 +1,229 @@
+"""The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from amity import __version__
+from amity.artifacts import Record, Run, digest, peak_memory_bytes
+from amity.config import Config
+from amity.embedding import Embeddings, embed_graph, open_embeddings
+from amity.encoder import Model
+from amity.errors import ArtifactError, ConfigError
+from amity.evaluation import evaluate_baselines, make_report, write_per_query, write_report
+from amity.graph import Graph, open_graph
+from amity.graph.storage import read_summary
+from amity.index import open_index, save_index
+from amity.log import read_metrics
+from amity.pipeline import verbs
+from amity.retrieval import Retriever
+from amity.splitting import Split, open_split, split_edges
+from amity.training import Journal
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A run, the settings, and the tables: all that a stage gets to see."""
+
+    run: Run
+    config: Config
+    data: Path | None = None
+    """Where the tables lie; absent where they are not at hand."""
+    tables: str = ""
+    """One hash over the tables; empty where they are not at hand."""
+
+    def graph(self) -> Graph:
+        """The graph, verified and opened; as all of these, `ArtifactError` where it is not as it was written."""
+        self.run.verify("ingest")
+        return open_graph(self.run.path / "graph")
+
+    def split(self) -> Split:
+        """The split of the graph."""
+        self.run.verify("split")
+        return open_split(self.run.path / "split", self.graph())
+
+    def model(self) -> Model:
+        """The trained model."""
+        self.run.verify("train")
+        return Model.open(self.run.path / "model.safetensors")
+
+    def embeddings(self) -> Embeddings:
+        """The vectors of the train graph."""
+        self.run.verify("embed")
+        return open_embeddings(self.run.path / "embeddings", self.split().train)
+
+    def retriever(self) -> Retriever:
+        """The retriever over the index."""
+        self.run.verify("index")
+        return Retriever.with_index(self.embeddings(), open_index(self.run.path / "index"))
+
+
+Make = Callable[[Work, Path], Mapping[str, Any]]
+"""Write the artifact into an empty folder, and return what there is to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the flow."""
+
+    name: str
+    reads: tuple[str, ...]
+    """The stages whose artifacts it opens; `data` for the tables."""
+    sections: tuple[str, ...]
+    """The settings that decide what it writes."""
+    make: Make
+
+
+def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
+    """Tables -> `graph/`."""
+    if work.data is None:
+        raise ConfigError(
+            f"The run {work.run.path} does not know its tables. Say where they lie: `amity run {work.run.path} --data DIR`."
+        )
+    verbs.read_graph(work.data, work.config.ingestion, storage=directory / "graph")
+    return read_summary(directory / "graph")
+
+
+def split_graph(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`graph/` -> `split/`."""
+    split = split_edges(work.graph(), work.config.splitting, directory / "split", seed=work.config.seed)
+    held_out = {"valid": split.valid.truth.num_edges, "test": split.test.truth.num_edges}
+    return {"train": split.train.target.adjacency.num_edges, **held_out}
+
+
+def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`split/` -> `model.safetensors`; goes on from the checkpoint of the same training, if it was interrupted."""
+    run, purpose = work.run, digest({"inputs": _inputs(work, STAGES["train"]), "settings": settings(work, "train")})
+    journal = Journal(run.path / CHECKPOINT, run.path / LOG)
+    if run.noted("training") != purpose:
+        (run.path / CHECKPOINT).unlink(missing_ok=True)
+        run.note("training", purpose)
+    model = verbs.train(work.split(), work.config, journal=journal)
+    model.save(directory / "model.safetensors")
+    return {"parameters": sum(values.numel() for values in model.encoder.parameters())}
+
+
+def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`model.safetensors`, `split/` -> `embeddings/`."""
+    made = embed_graph(work.model(), work.split().train, directory / "embeddings", work.config.embedding)
+    return dict(zip(("nodes", "dim"), made.vectors.shape, strict=True))
+
+
+def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`embeddings/` -> `index/`."""
+    retriever = Retriever.build(work.embeddings(), work.config.index, seed=work.config.seed)
+    save_index(retriever.index, directory / "index")
+    return {"candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
+
+
+def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`index/`, `split/` -> `report.json`, `report.html`, `per_query.parquet`."""
+    start, config, seed = time.perf_counter(), work.config, work.config.seed
+    test, retriever = work.split().test, work.retriever()
+    graph = retriever.embeddings.graph
+    found = verbs.evaluate(retriever, test, config.evaluation, seed=seed)
+    baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
+    write_per_query(found, graph, test.truth, directory / "per_query.parquet")
+    report = make_report(found, baselines, graph)
+    headline = f"recall@{config.evaluation.headline}"
+    about = _about(work, seconds=time.perf_counter() - start)
+    write_report({**about, **report}, directory, read_metrics(work.run.path / LOG))
+    return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
+
+
+def _about(work: Work, *, seconds: float) -> dict[str, Any]:
+    """What a report says of the run itself; the stage that writes it counts as far as it has come."""
+    records = {name: record for name, record in work.run.stages.items() if name != "evaluate"}
+    return {
+        "name": work.run.path.name,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "index": {"kind": work.config.index.kind, **records["index"].summary},
+        "seconds": {**{name: one.seconds for name, one in records.items()}, "evaluate": round(seconds, 3)},
+        "peak_rss_bytes": {
+            **{name: one.peak_rss_bytes for name, one in records.items()},
+            "evaluate": peak_memory_bytes(),
+        },
+        "ingestion": records["ingest"].summary,
+        "config": work.config.model_dump(mode="json"),
+    }
+
+
+LEARNING = ("seed", "sampling", "encoder", "objectives", "training")
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("ingest", ("data",), ("ingestion",), ingest_tables),
+        Stage("split", ("ingest",), ("seed", "splitting"), split_graph),
+        Stage("train", ("ingest", "split"), LEARNING, train_model),
+        Stage("embed", ("ingest", "split", "train"), ("embedding",), embed_nodes),
+        Stage("index", ("embed",), ("seed", "index"), index_vectors),
+        Stage("evaluate", ("ingest", "split", "embed", "index"), ("seed", "evaluation"), evaluate_lists),
+    )
+}
+"""Every stage by name, in the order of the flow."""
+
+
+def settings(work: Work, name: str) -> dict[str, Any]:
+    """The settings that decide what a stage writes, as JSON."""
+    page = work.config.model_dump(mode="json")
+    # What an amity.toml adds counts among the tables.
+    page["ingestion"] = work.config.ingestion.model_dump(mode="json", exclude_unset=True)
+    return {section: page[section] for section in STAGES[name].sections}
+
+
+def obstacle(work: Work, name: str) -> str:
+    """Why the artifact of a stage does not stand for the tables, artifacts and settings there are; empty if it does."""
+    record = work.run.stages.get(name)
+    if record is None:
+        return "it has not been made"
+    inputs = _inputs(work, STAGES[name])
+    changed = [source for source, hashed in inputs.items() if record.inputs.get(source) != hashed]
+    if changed:
+        return f"it was made before `{changed[0]}` was last made" if changed != ["data"] else "the tables have changed"
+    return _difference(record.section, settings(work, name))
+
+
+def make(work: Work, name: str) -> Record:
+    """Run one stage and commit what it wrote."""
+    stage = STAGES[name]
+    facts = {"inputs": _inputs(work, stage), "section": settings(work, name), "code": __version__}
+    with work.run.stage(name, **facts) as staging:
+        staging.summary.update(stage.make(work, staging.path))
+    if name == "train":
+        (work.run.path / CHECKPOINT).unlink(missing_ok=True)
+    return work.run.stages[name]
+
+
+def require(work: Work, *names: str) -> None:
+    """Raise `ArtifactError` where the artifact of a stage, or one that it was made from, does not stand."""
+    for name in names:
+        require(work, *(source for source in STAGES[name].reads if source != "data"))
+        reason = obstacle(work, name)
+        if reason:
+            raise ArtifactError(
+                f"What `amity {name}` makes does not stand in the run {work.run.path}: {reason}. "
+                f"Run `amity {name} {work.run.path}`, or `amity run {work.run.path}` for every stage that is behind."
+            )
+
+
+def _inputs(work: Work, stage: Stage) -> dict[str, str]:
+    """The digest of each input, as it lies there now; that of tables which are not at hand is taken on trust."""
+    records = work.run.stages
+    inputs = {source: records[source].digest if source in records else "" for source in stage.reads if source != "data"}
+    return {**inputs, "data": work.tables} if "data" in stage.reads and work.tables else inputs
+
+
+def _difference(before: Any, now: Any, place: str = "") -> str:
+    """The first setting in which two sections differ, in words."""
+    if before == now:
+        return ""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next(key for key in [*now, *before] if before.get(key) != now.get(key))
+        return _difference(before.get(key), now.get(key), f"{place}.{key}".lstrip("."))
+    return f"it was made with `{place}` {before!r}, and that is now {now!r}"

@@ -1,0 +1,104 @@
+"""The public verbs: each takes the artifact before it and a few settings, and gives the next artifact."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from amity import embedding, evaluation, ingestion, splitting, training
+from amity.config import Config, load_config
+from amity.embedding import EmbeddingConfig, Embeddings
+from amity.encoder import Model
+from amity.evaluation import Evaluation, EvaluationConfig
+from amity.graph import Graph
+from amity.ingestion import IngestionConfig
+from amity.log import Progress
+from amity.retrieval import Retriever
+from amity.splitting import HeldOut, Split
+from amity.training import Journal, Recipe
+
+VALIDATION_QUERIES = 2000
+"""Queries that one validation asks at most."""
+
+
+def read_graph(data: Path | str, config: IngestionConfig | None = None, *, storage: Path | None = None) -> Graph:
+    """Read the tables under a directory into a graph.
+
+    The graph is memory-mapped: it lies under `storage`, an empty or new directory, or in a temporary one that is
+    removed when Python ends. Raises `DataError` for tables that cannot stand and `ConfigError` for settings.
+    """
+    with Progress("ingest") as progress:
+        return ingestion.ingest(
+            Path(data),
+            _storage(storage),
+            config or IngestionConfig(),
+            progress=lambda table, done, total: progress.show(done, total, table),
+        )
+
+
+def split(  # noqa: PLR0913 (the settings that matter most, by name)
+    graph: Graph,
+    *,
+    by: Literal["random", "time", "given"] = "random",
+    valid: float = 0.05,
+    test: float = 0.1,
+    seed: int = 0,
+    storage: Path | None = None,
+) -> Split:
+    """Hold out a share `valid` and a share `test` of the edges, at random, the latest, or as the tables say.
+
+    Storage is as in `read_graph`. Raises `SplitError` where a part would be empty, `ConfigError` for impossible shares.
+    """
+    config = load_config(flags={"splitting": {"by": by, "valid": valid, "test": test}}).splitting
+    return splitting.split_edges(graph, config, _storage(storage), seed=seed)
+
+
+def train(split: Split, config: Config | None = None, *, journal: Journal | None = None) -> Model:
+    """Train an encoder on the train part until it finds the validation part no better.
+
+    Raises `TrainingError` where training diverges. With a journal, an interrupted training goes on where it was.
+    """
+    config = config or Config()
+    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
+    return training.train_model(split, recipe, seed=config.seed, validate=_validate(split, config), journal=journal)
+
+
+def embed(
+    model: Model, graph: Graph, config: EmbeddingConfig | None = None, *, storage: Path | None = None
+) -> Embeddings:
+    """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`."""
+    return embedding.embed_graph(model, graph, storage, config or EmbeddingConfig())
+
+
+def evaluate(
+    retriever: Retriever, held_out: HeldOut, config: EvaluationConfig | None = None, *, seed: int = 0
+) -> Evaluation:
+    """Judge a retriever by the edges that were held out of its graph; every candidate is ranked.
+
+    Raises `SplitError` where nothing is held out.
+    """
+    embeddings = retriever.embeddings
+    return evaluation.evaluate(retriever, embeddings.graph, held_out, config, seed=seed, vectors=embeddings.vectors)
+
+
+def _validate(split: Split, config: Config) -> Callable[[Model], float]:
+    """Recall of the headline length on the validation part, as the test part will be judged."""
+    headline = config.evaluation.headline
+    judged = EvaluationConfig(queries=VALIDATION_QUERIES, k=(headline,), headline=headline, resamples=1)
+
+    def validate(model: Model) -> float:
+        retriever = Retriever.build(embed(model, split.train), seed=config.seed)
+        found = evaluate(retriever, split.valid, judged, seed=config.seed)
+        return float(found.values[f"recall@{headline}"].mean())
+
+    return validate
+
+
+def _storage(directory: Path | None) -> Path:
+    if directory is not None:
+        return directory
+    temporary = Path(tempfile.mkdtemp(prefix="amity-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary

@@ -1,0 +1,18 @@
+"""Seeds -> Batch: neighbourhoods, negatives, views of a block, and a loader that keeps ahead."""
+
+from amity.sampling.batch import Batch, BatchMaker, SamplingConfig, make_batch
+from amity.sampling.loader import Prefetcher, prefetch
+from amity.sampling.neighbors import Block, sample_neighbors
+from amity.sampling.views import drop_edges
+
+__all__ = [
+    "Batch",
+    "BatchMaker",
+    "Block",
+    "Prefetcher",
+    "SamplingConfig",
+    "drop_edges",
+    "make_batch",
+    "prefetch",
+    "sample_neighbors",
+]

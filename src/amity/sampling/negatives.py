@@ -1,0 +1,84 @@
+"""Negatives: uniform candidates, which columns a row must not count as negative, and how often each is drawn."""
+
+import numba
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, Integer
+from numpy import ndarray
+
+from amity.graph import Adjacency
+from amity.kernels import kernel, parallel_kernel
+from amity.sampling.draws import below, keyed
+from amity.sampling.numbering import position_of
+from amity.splitting.streams import find_edge
+
+
+def uniform_nodes(count: int, nodes: range, *, seed: int, step: int) -> Int64[ndarray, "count"]:
+    """Draw rows of the graph from a range, with repetition, each as likely."""
+    return _uniform_nodes(count, nodes.start, len(nodes), (seed, step))
+
+
+def mask_known(
+    adjacency: Adjacency,
+    queries: Int64[ndarray, "rows"],
+    columns: tuple[Int64[ndarray, "columns"], Int64[ndarray, "slots"]],
+    positives: Integer[ndarray, "rows"],
+) -> Bool[ndarray, "rows columns"]:
+    """True where a column is the query itself or anybody whom the query knows, other than the row's positive.
+
+    `queries` are rows of the graph, `columns` distinct ones as `number` gives them, with their slots, `positives`
+    the column of each row that stays unmasked. The whole row of the adjacency counts, not only what the batch holds.
+    """
+    return _mask_known(adjacency.indptr, adjacency.indices, queries, columns, positives)
+
+
+def log_draw_rates(
+    frequency: Int64[ndarray, "columns"], *, per_edge: float, per_candidate: float
+) -> Float32[ndarray, "columns"]:
+    """Log of how often each column's node is expected to be drawn in one step: log(f per_edge + per_candidate).
+
+    `frequency` f counts the supervising edges that end at the node, `per_edge` is the chance of each to be in a
+    step, `per_candidate` the expected number of times that a uniform negative is the node: the sampling rate of
+    logQ (Yi et al., 2019; 2507.09331), both sources of columns together.
+    """
+    return np.log(frequency * per_edge + per_candidate).astype(np.float32)
+
+
+@kernel
+def count_ends(counts, ends):
+    """Add to `counts`, in place, how often each node stands in `ends`."""
+    for node in ends:
+        counts[node] += 1
+
+
+@kernel
+def _uniform_nodes(count, first, size, key):
+    nodes = np.empty(count, np.int64)
+    for i in range(count):
+        nodes[i] = first + below(keyed(key[0], key[1], i), size)
+    return nodes
+
+
+@parallel_kernel
+def _mask_known(indptr, indices, queries, columns, positives):
+    nodes, slots = columns
+    masked = np.zeros((len(queries), len(nodes)), np.bool_)
+    for row in numba.prange(len(queries)):
+        query = queries[row]
+        if indptr[query + 1] - indptr[query] <= 4 * len(nodes):
+            _mask_friends(indices[indptr[query] : indptr[query + 1]], nodes, slots, masked[row])
+        else:
+            for column in range(len(nodes)):
+                masked[row, column] = find_edge(indptr, indices, query, nodes[column]) >= 0
+        itself = position_of(nodes, slots, query)
+        if itself >= 0:
+            masked[row, itself] = True
+        masked[row, positives[row]] = False
+    return masked
+
+
+@kernel
+def _mask_friends(friends, nodes, slots, masked):
+    for friend in friends:
+        column = position_of(nodes, slots, np.int64(friend))
+        if column >= 0:
+            masked[column] = True
