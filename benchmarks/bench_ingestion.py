@@ -40,7 +40,9 @@ def parse() -> argparse.Namespace:
 def synthesize(data: Path, options: argparse.Namespace) -> None:
     """Edges drawn at random: sources uniform, targets with a density that falls as one over the square root."""
     rng = np.random.default_rng(0)
-    with pq.ParquetWriter(data / "edges.parquet", pa.schema([(n, ids([0], options).type) for n in ("src", "dst")])) as out:
+    with pq.ParquetWriter(
+        data / "edges.parquet", pa.schema([(n, ids([0], options).type) for n in ("src", "dst")])
+    ) as out:
         for begin in range(0, options.rows, CHUNK):
             size = min(CHUNK, options.rows - begin)
             source = rng.integers(0, options.nodes, size)

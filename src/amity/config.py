@@ -63,7 +63,7 @@ def load_config(path: Path | None = None, flags: Mapping[str, Any] | None = None
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write every setting; of `[ingestion]` only what was set, so that an `amity.toml` beside the tables still counts."""
+    """Write every setting; of `[ingestion]` only what was set, so that an `amity.toml` by the tables still counts."""
     page = config.model_dump(mode="json")
     page["ingestion"] = config.ingestion.model_dump(mode="json", exclude_unset=True)
     write_atomically(path, tomli_w.dumps(page).encode())
@@ -104,8 +104,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = _merge(below, value) if both else value
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 

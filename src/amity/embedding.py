@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 from numpy.lib.format import open_memmap
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
 from amity.encoder import InputSource, Model, block_edges
 from amity.graph import Graph, NodeKind
@@ -29,6 +29,8 @@ class EmbeddingConfig(Section):
 
     chunk: PositiveInt = 16_384
     """Nodes computed at once; memory grows with their neighbourhoods, time hardly changes."""
+    popularity: NonNegativeFloat = 0.2
+    """Power of a node's degree by which its vector is stretched; at 0, the popular are ranked no higher for it."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
@@ -38,7 +40,7 @@ class Embeddings:
     """One vector for each node of a graph."""
 
     vectors: Float32[ndarray, "nodes dim"]
-    """Row i is the vector of row i of the graph; of unit length where the model normalises. May be memory-mapped."""
+    """Row i is the vector of row i of the graph. May be memory-mapped."""
     graph: Graph
     """The graph that was embedded: its raw ids, and the friends that each node already has."""
 
@@ -50,14 +52,15 @@ def embed_graph(
 
     One layer is computed for all nodes before the next, so the cost is linear in the edges. With a directory, the
     layers' states are memory-mapped scratch files and the vectors are written to `vectors.npy`; without one,
-    everything stays in memory.
+    everything stays in memory. Each vector is stretched by its node's degree to the power `popularity`: vectors of one
+    length would rank the popular no higher than the unknown.
     """
     config = config or EmbeddingConfig()
     if directory is None:
-        return Embeddings(_embed(model, graph, config.chunk, _in_memory), graph)
+        return Embeddings(_embed(model, graph, config, _in_memory), graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
-        vectors = _embed(model, graph, config.chunk, _in_files(Path(scratch), directory / VECTORS))
+        vectors = _embed(model, graph, config, _in_files(Path(scratch), directory / VECTORS))
         vectors.flush()  # pyright: ignore[reportAttributeAccessIssue]
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -76,24 +79,25 @@ Allocate = Callable[[int | None, int, int], ndarray]
 
 
 @torch.no_grad()
-def _embed(model: Model, graph: Graph, chunk: int, allocate: Allocate) -> Float32[ndarray, "nodes dim"]:
+def _embed(model: Model, graph: Graph, config: EmbeddingConfig, allocate: Allocate) -> Float32[ndarray, "nodes dim"]:
     encoder, nodes = model.encoder, graph.num_nodes
     source, degrees = InputSource.of(model.transform, graph), graph.messages.degrees().astype(np.float32)
     passes = len(encoder.layers) + 2
     with Progress("embed", total=passes * nodes) as progress:
         states = [allocate(0, nodes, encoder.dim)]
-        for rows in _chunks(nodes, chunk, progress):
+        for rows in _chunks(nodes, config.chunk, progress):
             states[0][rows] = encoder.encode_inputs(source.gather(rows)).numpy()
         for number, layer in enumerate(encoder.layers):
             states.append(allocate(number + 1, nodes, encoder.dim))
-            for rows in _chunks(nodes, chunk, progress):
+            for rows in _chunks(nodes, config.chunk, progress):
                 block = sample_neighbors(graph.messages, rows, fanout=(-1,), seed=0)
                 sources = torch.from_numpy(states[number][block.nodes])
                 (edges,) = block_edges(block, degrees[block.nodes])
                 states[-1][rows] = layer(sources[: len(rows)], sources, edges).numpy()
         vectors = allocate(None, nodes, encoder.dim)
-        for rows in _chunks(nodes, chunk, progress):
-            vectors[rows] = encoder.combine([torch.from_numpy(state[rows]) for state in states]).numpy()
+        for rows in _chunks(nodes, config.chunk, progress):
+            stretch = np.maximum(degrees[rows, None], 1.0) ** config.popularity
+            vectors[rows] = encoder.combine([torch.from_numpy(state[rows]) for state in states]).numpy() * stretch
     return vectors
 
 

@@ -109,7 +109,8 @@ def test_an_approximate_index_finds_nearly_all_by_inner_product(kind, norms):
     if norms == "lognormal":
         vectors *= np.random.default_rng(5).lognormal(sigma=0.7, size=(3000, 1)).astype(np.float32)
     queries = vectors[np.random.default_rng(1).choice(3000, 200)] + 0.2 * clustered(200, 16, seed=9)
-    index = build_index(vectors, IndexConfig(kind=kind, ivfpq=IvfpqConfig(code_bytes=8)), seed=0)
+    sections = {"hnsw": HnswConfig(ef_search=400), "ivfpq": IvfpqConfig(code_bytes=16)}
+    index = build_index(vectors, IndexConfig(kind=kind, target_recall=0, **sections), seed=0)
     hits = index.search(queries, k=20, excluded=nothing_excluded(200))
     truth = np.argsort(-true_scores(queries, vectors), axis=1)[:, :20]
     recall = np.mean([len(set(a) & set(b)) / 20 for a, b in zip(hits.rows, truth, strict=True)])

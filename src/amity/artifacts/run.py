@@ -68,6 +68,8 @@ class Run:
         self.path = path
         self._lock: int | None = None
         self._verified: set[str] = set()
+        if path.is_file():
+            raise ArtifactError(f"{path} is a file, and a run is a directory. Name another place for the run.")
         if write:
             path.mkdir(parents=True, exist_ok=True)
             self._acquire()

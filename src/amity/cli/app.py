@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 from amity.errors import AmityError
 
 COMMANDS = {
-    "demo": "Make a small network on the spot, run every stage on it, show the report.",
+    "demo": "Make a small network and run every stage on it.",
     "run": "Run every stage, skipping what is done.",
     "ingest": "Read tables into a graph.",
     "split": "Hold out edges to judge by.",
@@ -81,7 +81,7 @@ def _version() -> str:
 def _explain(error: CycloptsError) -> str:
     """What is wrong with the flags."""
     if error.__cause__ is None or "amity.config" not in sys.modules:
-        return f"{str(error).rstrip('.')}. `amity --help` lists the commands, `amity COMMAND --help` their flags."
+        return f"{error} `amity --help` lists the commands, and `amity COMMAND --help` the flags of one."
     from pydantic import ValidationError  # noqa: PLC0415 (loaded by now, and not needed for anything else)
 
     from amity.config import explain  # noqa: PLC0415 (as above)

@@ -13,7 +13,7 @@ from amity.cli.flags import given, takes_settings
 from amity.cli.output import SPOKEN, Output, comparison_table, stage_lines
 from amity.errors import ConfigError
 from amity.evaluation import compare as compare_tables
-from amity.evaluation import read_per_query, read_report, results_table
+from amity.evaluation import results_table
 from amity.log import set_silent
 
 RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
@@ -52,7 +52,8 @@ def _stage_command(name: str) -> Callable[..., None]:
         set_silent(output.quiet)
         record = pipeline.run_stage(path, name, config=pipeline.configure(path, file, given(flags)))
         if name == "evaluate":
-            _show_report(path, output)
+            report = pipeline.open_run(path, until="evaluate").report()
+            output.show(results_table(report), report)
         else:
             output.show(stage_lines(path, name, record), _document(path, name, record))
 
@@ -80,27 +81,18 @@ def compare(
     output: Output = SPOKEN,
 ) -> None:
     """Show by how much runs differ from the first, query by query, with intervals."""
-    opened = {str(path): pipeline.open_run(path, until="evaluate") for path in paths}
-    tables = {}
-    for name, work in opened.items():
-        work.run.verify("evaluate")
-        tables[name] = read_per_query(work.run.path / "per_query.parquet")
-    config = next(iter(opened.values())).config.evaluation if opened else None
-    comparison = compare_tables(tables, config)
+    runs = {str(path): pipeline.open_run(path, until="evaluate") for path in paths}
+    config = next(iter(runs.values())).config.evaluation if runs else None
+    comparison = compare_tables({name: work.values() for name, work in runs.items()}, config)
     output.show(comparison_table(comparison), comparison)
 
 
 def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:
-    report = read_report(path / "report.json")
+    report = pipeline.open_run(path, until="evaluate").report()
     stages = {name: {"made": one.made, **_document(path, name, one.record)} for name, one in done.items()}
     output.show(results_table(report), {"run": str(path), "stages": stages, "report": report})
     if not output.json:
         output.show(f"report: {path / 'report.html'}", None)
-
-
-def _show_report(path: Path, output: Output) -> None:
-    report = read_report(path / "report.json")
-    output.show(results_table(report), report)
 
 
 def _document(path: Path, name: str, record: Record) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _loosen(section: type[BaseModel], only: tuple[str, ...] = (), group: Group |
 def _flag(field: FieldInfo, group: Group) -> tuple[Any, Any]:
     """The field as pydantic wants it, with its help for cyclopts."""
     text = " ".join((field.description or "").split())
-    parameter = Parameter(group=group, consume_multiple=True, help=text)
+    parameter = Parameter(group=group, consume_multiple=True, negative_iterable=(), help=text)
     default = field.get_default(call_default_factory=True)
     return Annotated[_loosen_type(field.annotation, group), parameter], Field(default=default)
 

@@ -13,6 +13,10 @@ from rich.table import Table
 from amity.artifacts import Record
 
 
+WIDTH = 120
+"""Columns of a table where stdout is no terminal."""
+
+
 @Parameter(name="*", negative="")
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -28,7 +32,8 @@ class Output:
         if self.json:
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
         else:
-            Console(soft_wrap=isinstance(view, str)).print(view, markup=False, highlight=False)
+            width = None if sys.stdout.isatty() else WIDTH
+            Console(width=width, soft_wrap=isinstance(view, str)).print(view, markup=False, highlight=False)
 
 
 SPOKEN = Output()

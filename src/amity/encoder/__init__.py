@@ -2,7 +2,7 @@
 
 from amity.encoder.aggregation import Edges
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
-from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges
+from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges, edges_between
 from amity.encoder.inputs import Inputs, InputSource
 from amity.encoder.model import Model, build_model
 
@@ -17,5 +17,6 @@ __all__ = [
     "Model",
     "block_edges",
     "build_model",
+    "edges_between",
     "fit_features",
 ]

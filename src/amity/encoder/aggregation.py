@@ -67,22 +67,41 @@ class _WeightedSums(Function):
         ctx.save_for_backward(values, weights)
         ctx.edges = edges
         sums = values.new_zeros(len(edges.indptr) - 1, values.shape[1])
-        _sum_rows((edges.indptr, edges.indices), array(weights), array(values), sums.numpy())
+        sum_rows((edges.indptr, edges.indices), array(weights), array(values), sums.numpy())
         return sums
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         values, weights = ctx.saved_tensors
         edges, gradient = ctx.edges, array(gradients[0])
         to_values = to_weights = None
         if ctx.needs_input_grad[0]:
             to_values = torch.zeros_like(values, memory_format=torch.contiguous_format)
-            _sum_transposed(edges.transposed, array(weights), gradient, to_values.numpy())
+            sum_transposed(edges.transposed, array(weights), gradient, to_values.numpy())
         if ctx.needs_input_grad[1]:
             to_weights = torch.empty_like(weights, memory_format=torch.contiguous_format)
-            _dot_edges((edges.indptr, edges.indices), gradient, array(values), to_weights.numpy())
+            dot_edges((edges.indptr, edges.indices), gradient, array(values), to_weights.numpy())
         return to_values, to_weights, None
+
+
+def prefixes(states: Float[Tensor, "nodes dim"], *lengths: int) -> tuple[Tensor, ...]:
+    """The states, and their first rows, so many each; their gradients are added up in place, without padding."""
+    return _Prefixes.apply(states, lengths)  # pyright: ignore[reportReturnType]
+
+
+class _Prefixes(Function):
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
+        return states.view_as(states), *(states[:length] for length in lengths)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        for gradient in gradients[1:]:
+            total[: len(gradient)] += gradient
+        return total, None
 
 
 def array(tensor: Tensor) -> ndarray:
@@ -112,7 +131,8 @@ def _transpose(indptr, indices, num_sources):
 
 
 @parallel_kernel
-def _sum_rows(rows, weights, values, sums):
+def sum_rows(rows, weights, values, sums):
+    """Add to each row of `sums` the weighted values of its sources."""
     indptr, indices = rows
     heads = weights.shape[1]
     width = values.shape[1] // heads
@@ -126,7 +146,8 @@ def _sum_rows(rows, weights, values, sums):
 
 
 @parallel_kernel
-def _sum_transposed(transposed, weights, gradient, sums):
+def sum_transposed(transposed, weights, gradient, sums):
+    """Add to the row of each source in `sums` the weighted gradients of its targets."""
     indptr, targets, positions = transposed
     heads = weights.shape[1]
     width = gradient.shape[1] // heads
@@ -140,7 +161,8 @@ def _sum_transposed(transposed, weights, gradient, sums):
 
 
 @parallel_kernel
-def _dot_edges(rows, gradient, values, dots):
+def dot_edges(rows, gradient, values, dots):
+    """The dot product of each edge's target in `gradient` and source in `values`, head by head."""
     indptr, indices = rows
     heads = dots.shape[1]
     width = values.shape[1] // heads

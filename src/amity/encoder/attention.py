@@ -11,7 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
-from amity.encoder.aggregation import Edges, array, weighted_sums
+from amity.encoder.aggregation import Edges, array, dot_edges, sum_rows, sum_transposed
 from amity.kernels import parallel_kernel
 
 SLOPE = 0.2
@@ -30,53 +30,62 @@ def attend(
 
         e_ij = LeakyReLU(a_src · W h_j + a_dst · W h_i),  α = softmax over j in N(i) ∪ {i},  Σ_j α_ij W h_j
 
-    Eq. 3-5 of arXiv 1710.10903. A target without sources hears itself alone.
+    Eq. 3-5 of arXiv 1710.10903. A target without sources hears itself alone. Of each edge only its α is kept, one
+    number a head; result and gradients are bitwise the same for any number of threads.
     """
-    heads = attention.shape[1]
-    toward_targets = _logits(targets, attention[1])
-    own_logits = leaky_relu(_logits(targets, attention[0]) + toward_targets, SLOPE)
-    own, weights = softmax_over_neighbors(own_logits, _logits(sources, attention[0]), toward_targets, edges)
-    from_itself = (targets.unflatten(1, (heads, -1)) * own.unsqueeze(2)).flatten(1)
-    return from_itself + weighted_sums(sources, weights, edges)
+    return _Attention.apply(targets, sources, attention, edges)  # pyright: ignore[reportReturnType]
 
 
-def softmax_over_neighbors(
-    own: Float[Tensor, "targets heads"],
-    sources: Float[Tensor, "sources heads"],
-    targets: Float[Tensor, "targets heads"],
-    edges: Edges,
-) -> tuple[Float[Tensor, "targets heads"], Float[Tensor, "edges heads"]]:
-    """The softmax of `own` and of LeakyReLU(sources_j + targets_i) over the sources j of each target i."""
-    return _NeighborSoftmax.apply(own, sources, targets, edges)  # pyright: ignore[reportReturnType]
-
-
-class _NeighborSoftmax(Function):
+class _Attention(Function):
     @staticmethod
-    def forward(ctx: Any, own: Tensor, sources: Tensor, targets: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        own_weights = own.detach().clone(memory_format=torch.contiguous_format)
+    def forward(ctx: Any, targets: Tensor, sources: Tensor, attention: Tensor, edges: Edges) -> Tensor:
+        from_source, from_target = (_block_diagonal(vectors) for vectors in attention)
+        received, sent = targets @ from_target, sources @ from_source
+        own = leaky_relu(targets @ from_source + received, SLOPE)
         weights = own.new_empty(len(edges.indices), own.shape[1])
-        _softmax((edges.indptr, edges.indices), array(sources), array(targets), own_weights.numpy(), weights.numpy())
-        ctx.save_for_backward(sources, targets, own_weights, weights)
+        rows = edges.indptr, edges.indices
+        _softmax(rows, array(sent), array(received), own.numpy(), weights.numpy())
+        ctx.save_for_backward(targets, sources, attention, received, sent, own, weights)
         ctx.edges = edges
-        return own_weights, weights
+        sums = _scale(targets, own).contiguous()
+        sum_rows(rows, array(weights), array(sources), sums.numpy())
+        return sums
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        sources, targets, own_weights, weights = ctx.saved_tensors
-        edges, (to_own_weights, to_weights) = ctx.edges, gradients
-        to_own = to_own_weights.clone(memory_format=torch.contiguous_format)
-        to_logits = to_weights.clone(memory_format=torch.contiguous_format)
-        to_targets, to_sources = torch.zeros_like(own_weights), torch.zeros_like(sources)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        targets, sources, attention, received, sent, own, weights = ctx.saved_tensors
+        gradient, edges, heads = gradients[0].contiguous(), ctx.edges, own.shape[1]
+        from_source, from_target = (_block_diagonal(vectors) for vectors in attention)
+        to_own = (gradient * targets).unflatten(1, (heads, -1)).sum(2)
+        to_weights, to_received, to_sent = torch.empty_like(weights), torch.zeros_like(own), torch.zeros_like(sent)
         rows = edges.indptr, edges.indices
-        _softmax_gradient(rows, (array(own_weights), array(weights)), to_own.numpy(), to_logits.numpy())
-        _slope_gradient(rows, (array(sources), array(targets)), to_logits.numpy(), to_targets.numpy())
-        _sum_at_sources(edges.transposed, to_logits.numpy(), to_sources.numpy())
-        return to_own, to_sources, to_targets, None
+        dot_edges(rows, array(gradient), array(sources), to_weights.numpy())
+        _softmax_gradient(rows, (array(own), array(weights)), to_own.numpy(), to_weights.numpy())
+        _slope_gradient(rows, (array(sent), array(received)), to_weights.numpy(), to_received.numpy())
+        _sum_at_sources(edges.transposed, to_weights.numpy(), to_sent.numpy())
+        to_own *= torch.where(targets @ from_source + received > 0, 1.0, SLOPE)
+        to_received += to_own
+        to_sources = torch.zeros_like(sources, memory_format=torch.contiguous_format)
+        sum_transposed(edges.transposed, array(weights), array(gradient), to_sources.numpy())
+        to_targets = _scale(gradient, own).addmm_(to_own, from_source.T).addmm_(to_received, from_target.T)
+        to_source_vectors = sources.T @ to_sent + targets.T @ to_own
+        to_attention = torch.stack([_diagonal_blocks(to_source_vectors), _diagonal_blocks(targets.T @ to_received)])
+        return to_targets, to_sources.addmm_(to_sent, from_source.T), to_attention, None
 
 
-def _logits(states: Tensor, attention: Tensor) -> Tensor:
-    return (states.unflatten(1, attention.shape) * attention).sum(2)
+def _block_diagonal(vectors: Tensor) -> Tensor:
+    """(heads, width) to (heads · width, heads): a product with it is the dot product of each head."""
+    return torch.block_diag(*vectors).T.contiguous()
+
+
+def _diagonal_blocks(matrix: Tensor) -> Tensor:
+    """The inverse of `_block_diagonal`, for gradients: (heads · width, heads) to (heads, width)."""
+    return matrix.unflatten(0, (matrix.shape[1], -1)).diagonal(dim1=0, dim2=2).T
+
+
+def _scale(values: Tensor, weights: Tensor) -> Tensor:
+    return (values.unflatten(1, (weights.shape[1], -1)) * weights.unsqueeze(2)).flatten(1)
 
 
 @parallel_kernel

@@ -33,7 +33,7 @@ class FeaturesConfig(Section):
     """Whether the logarithm of a node's number of neighbours is an input."""
     projections: NonNegativeInt = 0
     """Width of the propagated random projections (FastRP, 1908.11512) among the inputs; 0 leaves them out."""
-    ids: Literal["none", "hashed", "learned"] = "none"
+    ids: Literal["none", "hashed", "learned"] = "learned"
     """Whether a node has a vector of its own: by its row (of the training graph only), or by a hash of its raw id."""
     id_buckets: PositiveInt = 100_000
     """Vectors that hashed ids share."""

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn.functional import elu, normalize
 
-from amity.encoder.aggregation import Edges, weighted_sums
+from amity.encoder.aggregation import Edges, prefixes, weighted_sums
 from amity.encoder.features import FeaturesConfig, FeatureTransform
 from amity.encoder.inputs import Inputs
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
@@ -44,8 +44,8 @@ class EncoderConfig(Section):
     """Whether a vector is the mean of all layers, as in LightGCN, or the last one."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the entries of the first states that are dropped while training."""
-    output: Literal["dot", "cosine"] = "dot"
-    """Whether vectors keep their length, and with it popularity, or are scaled to length 1."""
+    output: Literal["cosine", "dot"] = "cosine"
+    """Whether vectors are trained at length 1, which takes popularity out of them, or at the length they have."""
     features: FeaturesConfig = FeaturesConfig()
     """What is known of a node before any message."""
 
@@ -74,11 +74,11 @@ class GraphEncoder(nn.Module):
         """Width of the vectors."""
         return self.config.dim
 
-    def sparse_parameters(self) -> list[nn.Parameter]:
+    def sparse_parameters(self) -> list[Tensor]:
         """The table of ids, whose gradients are sparse."""
         return [self.ids.weight] if self.ids is not None else []
 
-    def dense_parameters(self) -> list[nn.Parameter]:
+    def dense_parameters(self) -> list[Tensor]:
         """All other parameters."""
         sparse = {id(parameter) for parameter in self.sparse_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in sparse]
@@ -86,7 +86,8 @@ class GraphEncoder(nn.Module):
     def encode_inputs(self, inputs: Inputs, *, generator: Generator | None = None) -> Float[Tensor, "nodes dim"]:
         """The first states of nodes; with a generator, as in training, entries are dropped at random."""
         states = weighted_sums(self.tokens, inputs.weights[:, None], _token_edges(inputs, len(self.tokens)))
-        states = states + inputs.dense @ self.numbers + inputs.structure @ self.structure
+        for values, weights in ((inputs.dense, self.numbers), (inputs.structure, self.structure)):
+            states = torch.addmm(states, values, weights) if len(weights) else states
         if generator is not None and self.config.dropout:
             states = drop_entries(states, rate=self.config.dropout, generator=generator)
         return states if self.ids is None else states + self.ids(inputs.ids)
@@ -97,22 +98,21 @@ class GraphEncoder(nn.Module):
 
     def propagate(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> list[Float[Tensor, "seeds dim"]]:
         """The state of the targets of the last layer after each layer, the first states first."""
-        reached = [states]
+        reached = []
+        seeds = len(edges[-1].target_degrees)
         for layer, heard in zip(self.layers, edges, strict=True):
-            sources = reached[-1][: heard.num_sources]
-            reached.append(layer(sources[: len(heard.target_degrees)], sources, heard))
-        return [state[: len(reached[-1])] for state in reached]
+            states, targets, kept = prefixes(states, len(heard.target_degrees), seeds)
+            reached.append(kept)
+            states = layer(targets, states, heard)
+        return [*reached, states]
 
     def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """One code from the states after each layer, before any scaling to unit length."""
         return torch.stack(list(states)).mean(0) if self.config.combine == "mean" else states[-1]
 
     def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
-        """The vectors that retrieval compares, from the states after each layer."""
-        return self.finish(self.blend(states))
-
-    def finish(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
-        """Codes as retrieval compares them: of unit length where the output is `cosine`."""
+        """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""
+        codes = self.blend(states)
         return normalize(codes, dim=1) if self.config.output == "cosine" else codes
 
 
@@ -144,18 +144,23 @@ class GraphLayer(nn.Module):
 def block_edges(block: Block, degrees: Float32[ndarray, "nodes"], *, reach: int = 0) -> list[Edges]:
     """Who hears whom at each layer, so that the last layer's targets are the nodes within `reach` hops of the seeds.
 
-    Beyond what was drawn, nodes hear nobody: with `reach` 0 that never happens, since each layer then computes one
-    hop less than the one before.
+    Where the block ends, nodes are heard as long as their state is known: a layer's sources are the targets of the
+    one before. With `reach` 0 that leaves nothing out, since each layer then computes one hop less. Targets are
+    expanded nodes: a reach of L hops or more is cut to L - 1.
     """
-    hops, layers = block.hops, len(block.hops) - 1
-    padded = np.append(block.indptr, np.full(hops[-1] + 1 - len(block.indptr), block.indptr[-1]))
-    edges = []
-    for layer in range(layers):
-        targets = hops[min(reach + layers - 1 - layer, layers)]
-        sources = hops[min(reach + layers - layer, layers)]
-        indices = block.indices[: padded[targets]]
-        edges.append(Edges(padded[: targets + 1], indices, degrees[:targets], degrees[:sources]))
-    return edges
+    last = len(block.hops) - 2
+    targets = [block.hops[min(reach + last - layer, last)] for layer in range(last + 1)]
+    sources = [block.hops[-1], *targets[:-1]]
+    return [edges_between(block, degrees, targets=t, sources=s) for t, s in zip(targets, sources, strict=True)]
+
+
+def edges_between(block: Block, degrees: Float32[ndarray, "nodes"], *, targets: int, sources: int) -> Edges:
+    """The edges of a block that lead from its first `sources` nodes to its first `targets` ones."""
+    indptr, indices = block.indptr[: targets + 1], block.indices[: block.indptr[targets]]
+    if sources < block.hops[-1]:
+        heard = indices < sources
+        indptr, indices = np.append(0, np.cumsum(heard))[indptr], indices[heard]
+    return Edges(indptr, indices, degrees[:targets], degrees[:sources])
 
 
 def drop_entries(

@@ -207,12 +207,12 @@ def _standardize(column: Column | None, rows: ndarray, transform: NumbersTransfo
         return standardized
     assert isinstance(column, Number | Vector)
     values = np.asarray(column.values[rows], np.float64).reshape(len(rows), width)
-    missing = ~np.isfinite(values).all(1)
-    values[missing] = 0.0
+    complete = np.isfinite(values).all(axis=1, keepdims=True)
+    values = np.where(complete, values, 0.0)
     values = np.log1p(np.maximum(values, 0.0)) if transform.log else values
     values = (values - np.array(transform.mean)) / np.array(transform.deviation)
-    standardized[:, :width] = np.where(missing[:, None], 0.0, np.clip(values, -LIMIT, LIMIT))
-    standardized[:, width] = missing
+    standardized[:, :width] = np.where(complete, np.clip(values, -LIMIT, LIMIT), 0.0)
+    standardized[:, -1:] = ~complete
     return standardized
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numba import get_num_threads
 from numpy import ndarray
 
-from amity.evaluation.ranking import Scope, rank_ordered
+from amity.evaluation.ranking import Scope, count_targets, rank_ordered
 from amity.evaluation.walks import Walk, rank_walks
 from amity.graph import Adjacency, Graph, reverse, union
 from amity.index.hits import Hits
@@ -89,7 +89,7 @@ def baseline(name: BaselineName, graph: Graph, *, seed: int) -> Recommender:
 def popularity(graph: Graph, *, seed: int) -> Popularity:
     """Rank by the number of train edges that lead to a candidate."""
     adjacency, kind = graph.target.adjacency, graph.candidates
-    degrees = np.bincount(adjacency.indices, minlength=graph.num_nodes).astype(np.float64)
+    degrees = count_targets(adjacency.indices, graph.num_nodes)
     order = kind.first + np.argsort(-degrees[kind.rows], kind="stable")
     return Popularity(graph, order, degrees, seed)
 

@@ -39,7 +39,7 @@ class Frame:
     right: float = 12
     height: float = 260
     above: float = 12
-    below: float = 42
+    below: float = 34
 
     def x(self, share: float) -> float:
         """From the left edge of the plot to its right edge."""
@@ -119,7 +119,9 @@ def ranked_bars(series: Sequence[Series], *, sentence: str, unit: str = "percent
         mark, y = one.marks[0], number * step + 4
         end = left + scale * mark.value
         far = left + scale * _finite(mark.high, mark.value)
-        parts.append(f'<text class="name" x="{left - 10}" y="{y + 15}" text-anchor="end">{escape(one.name)}</text>')
+        parts.append(
+            f'<text class="name {one.style}" x="{left - 10}" y="{y + 15}" text-anchor="end">{escape(one.name)}</text>'
+        )
         parts.append(f'<rect class="fill {one.style}" x="{left}" y="{y}" width="{end - left:.1f}" height="20" rx="3"/>')
         if not math.isnan(mark.low):
             low = left + scale * mark.low

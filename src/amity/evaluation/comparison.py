@@ -24,12 +24,11 @@ def per_query_table(evaluation: Evaluation, graph: Graph, truth: Adjacency) -> p
     Columns: `query`, its raw id; `truth`, a hash of the raw ids of its held-out targets; `degree`, `num_targets`;
     and one float64 column a metric.
     """
-    rows = evaluation.queries
-    keys = np.concatenate([kind.vocabulary.keys for kind in graph.kinds])
+    rows, kind = evaluation.queries, graph.candidates
     return pa.table(
         {
             "query": graph.queries.vocabulary.ids(rows - graph.queries.first),
-            "truth": _hash_truth(rows, truth.indptr, truth.indices, keys),
+            "truth": _hash_truth(rows, truth.indptr, truth.indices, kind.vocabulary.keys, kind.first),
             "degree": evaluation.degrees,
             "num_targets": evaluation.num_targets,
             **evaluation.values,
@@ -101,10 +100,10 @@ def _refuse_unlike(first_name: str, first: pa.Table, name: str, table: pa.Table)
 
 
 @kernel
-def _hash_truth(queries, indptr, indices, keys):
-    """A sum of hashes, so that the order of the rows does not matter."""
+def _hash_truth(queries, indptr, indices, keys, first):
+    """A sum of hashes of raw ids, so that the order of the rows does not matter; `keys[0]` is that of row `first`."""
     hashes = np.zeros(len(queries), np.int64)
     for i in range(len(queries)):
         for edge in range(indptr[queries[i]], indptr[queries[i] + 1]):
-            hashes[i] += mix(keys[indices[edge]])
+            hashes[i] += mix(keys[indices[edge] - first])
     return hashes

@@ -179,15 +179,20 @@ def _amounts(report: Report, key: str, title: str, note: str) -> str:
 
 
 def _numbers(report: Report) -> str:
-    metrics = [name for name, entry in report["metrics"].items() if "low" in entry]
-    head = "".join(f"<th>{escape(_name(name))}</th>" for name in _everybody(report))
+    everybody = _everybody(report)
+    head = "".join(f"<th>{escape(_name(name))}</th>" for name in everybody)
     rows = []
-    for metric in metrics:
-        marks = [_mark(entries[metric]) for entries in _everybody(report).values()]
-        cells = "".join(f"<td>{m.value:.4f}<small>{m.low:.4f} – {m.high:.4f}</small></td>" for m in marks)
+    for metric in report["metrics"]:
+        cells = "".join(_cell(_mark(entries.get(metric, {}))) for entries in everybody.values())
         rows.append(f"<tr><th>{escape(metric)}</th>{cells}</tr>")
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return _fold("All numbers", table)
+
+
+def _cell(mark: Mark) -> str:
+    value = "–" if math.isnan(mark.value) else f"{mark.value:.4f}"
+    interval = "" if math.isnan(mark.low) else f"<small>{mark.low:.4f} – {mark.high:.4f}</small>"
+    return f"<td>{value}{interval}</td>"
 
 
 def _pairs(values: dict[str, Any] | None, title: str, note: str) -> str:
@@ -206,9 +211,14 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             pairs += _flatten(value, f"{prefix}{key}.")
         else:
-            number = isinstance(value, int) and not isinstance(value, bool)
-            pairs.append((f"{prefix}{key}", f"{value:,}" if number else str(value)))
+            pairs.append((f"{prefix}{key}", _write(value)))
     return pairs
+
+
+def _write(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_write, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _section(title: str, note: str, body: str) -> str:

@@ -48,6 +48,15 @@ def rank_ordered(order, scores, queries, scope, k, num_threads):
 
 
 @kernel
+def count_targets(indices, num_nodes):
+    """How many edges lead to each node; float64."""
+    counts = np.zeros(num_nodes, np.float64)
+    for target in indices:
+        counts[target] += 1.0
+    return counts
+
+
+@kernel
 def tie_key(scope, query):
     """The key under which `mix(key + candidate)` orders the tied candidates of a query; no two hashes are equal."""
     return mix(mix(scope.seed) ^ query)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from amity.evaluation.evaluate import Evaluation, estimate_by_degree, summarize
 from amity.evaluation.page import MODEL, NAMES, render_page
@@ -67,6 +68,25 @@ def results_table(report: dict[str, Any]) -> Table:
             style="bold" if name == MODEL else None,
         )
     return table
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    """What `compare` found, for the terminal: each metric of the first run, and how far the others lie from it."""
+    first, *others = comparison["runs"]
+    table = Table(
+        title=f"{comparison['queries']:,} queries; differences are paired, query by query", title_justify="left"
+    )
+    table.add_column("metric")
+    for name in (first, *(f"{name} − {first}" for name in others)):
+        table.add_column(Text(name), justify="right")
+    for metric, entry in comparison["metrics"][first].items():
+        gaps = [comparison["differences"][name][metric] for name in others]
+        table.add_row(metric, _write(entry["value"]), *map(_write_gap, gaps))
+    return table
+
+
+def _write_gap(entry: dict[str, Any]) -> str:
+    return f"{entry['value']:+.4f} ({entry['low']:+.4f}, {entry['high']:+.4f})"
 
 
 def _write(value: float | None) -> str:

@@ -21,7 +21,7 @@ h1 em { font-style: normal; white-space: nowrap; color: var(--c0); }
 h2 { font-size: 18px; letter-spacing: -0.01em; margin: 0; font-weight: 640; }
 p { margin: 0; } .lead { font-size: 17px; color: var(--soft); max-width: 56ch; } .lead b { color: var(--ink); }
 .note { color: var(--soft); font-size: 14px; margin: 4px 0 14px; max-width: 62ch; }
-.up { color: var(--good); font-weight: 600; } .down { color: var(--bad); font-weight: 600; }
+.up, .down, .even { font-weight: 600; white-space: nowrap; } .up { color: var(--good); } .down { color: var(--bad); }
 .cards { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 18px; margin-top: 18px; }
 section { background: var(--card); border: 1px solid var(--edge); border-radius: 14px; padding: 22px 24px;
   min-width: 0; }
@@ -36,6 +36,7 @@ svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-size: 13px; fill: var(--ink); font-variant-numeric: tabular-nums; }
 svg .tick { fill: var(--soft); font-size: 12.5px; } svg .faint { font-size: 11.5px; opacity: 0.85; }
 svg .end { font-weight: 550; font-size: 12.5px; } svg .number { font-weight: 600; }
+svg .end.c0, svg .name.c0 { font-weight: 700; }
 path.grid { stroke: var(--rule); stroke-width: 1; } rect.fill:not(.c0), .legend i:not(.c0) { opacity: 0.74; }
 path.axis { stroke: var(--soft);
   stroke-width: 1; }
@@ -53,7 +54,8 @@ th { text-align: left; font-weight: 550; color: var(--soft); } th, td { padding:
   border-bottom: 1px solid var(--rule); vertical-align: top; } td { text-align: right;
   } tr:last-child > * { border: 0; }
 thead th:not(:first-child) { text-align: right; } td small { color: var(--soft); font-size: 12px; display: block; }
-tr.model > * { color: var(--c0); font-weight: 640; } .pairs td { white-space: normal; overflow-wrap: anywhere; }
+tr.model > * { color: var(--c0); font-weight: 640; } table.pairs { max-width: 640px; }
+.pairs td { white-space: normal; overflow-wrap: anywhere; }
 summary { cursor: pointer; font-size: 18px; font-weight: 640; letter-spacing: -0.01em;
   } details > div { margin-top: 14px; }
 footer { color: var(--soft); font-size: 13px; margin-top: 26px; }

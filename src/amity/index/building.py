@@ -44,7 +44,8 @@ def build_index(
 ) -> Index:
     """Index vectors by inner product; they may be memory-mapped, and are not copied.
 
-    Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. The same vectors, config and seed give the same index (for HNSW see `build_hnsw`).
+    Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. The same
+    vectors, config and seed give the same index (for HNSW see `build_hnsw`).
     Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
     """
     exact = exact_index(vectors, seed=seed)

@@ -25,8 +25,10 @@ from amity.kernels import kernel, parallel_kernel
 
 QUERY_BLOCK = 512
 """How many queries are answered at once."""
-SCORE_BLOCK = 1 << 19
-"""How many scores are computed before the best of them are picked: 2 MiB."""
+SCORE_BLOCK = 1 << 21
+"""How many scores are computed before the best of them are picked: 8 MiB, within the last cache."""
+GLANCE = 32
+"""How many scores are compared with the limit at a glance."""
 HEAD = 2
 """A row of the selection's state begins with the size of its reservoir and the least key that may still enter."""
 LONGEST = 1e15
@@ -138,8 +140,8 @@ def _consider(scores, first, items, asker, state, k):
     reservoir = state[HEAD:]
     size, floor = np.int64(state[0]), state[1]
     limit = to_score(floor) - slack if floor > 0 else np.float32(-np.inf)
-    for start in range(0, len(scores), 64):
-        chunk = scores[start : start + 64]
+    for start in range(0, len(scores), GLANCE):
+        chunk = scores[start : start + GLANCE]
         above = 0
         for score in chunk:
             above += score >= limit

@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
@@ -17,7 +16,7 @@ from amity.ingestion.nodes import Nodes
 from amity.ingestion.schema import BagConfig, ColumnConfig
 from amity.ingestion.sorting import PairSorter, Span, pair_keys
 from amity.ingestion.tables import Chunk, Table
-from amity.ingestion.values import check_ids, flatten, is_list, read_ids, read_numbers, to_ids, without_markers
+from amity.ingestion.values import check_ids, flatten, is_list, present, read_ids, read_numbers, to_ids, without_markers
 from amity.ingestion.vocabulary import Ids, collect, is_text, row_finder, words
 
 
@@ -84,8 +83,8 @@ def write_bag(
         sorter.add(keys, {"weights": counts.astype(np.float32)})
     names = {"indptr": f"{prefix}.indptr", "indices": f"{prefix}.codes", "weights": f"{prefix}.counts"}
     sorter.write(means.directory, names)
-    arrays = (open_array(means.directory / f"{names[part]}.npy") for part in ("indptr", "indices", "weights"))
-    return Bag(name, *arrays, words(dictionary) if dictionary else ()), dropped
+    indptr, codes, counts = (open_array(means.directory / f"{file}.npy") for file in names.values())
+    return Bag(name, indptr, codes, counts, words(dictionary) if dictionary else ()), dropped
 
 
 def list_bag(nodes: Nodes, name: str, config: ColumnConfig, *, rows: int) -> Callable[[], Iterator[Entries]]:
@@ -131,8 +130,7 @@ def table_bag(
         columns = [name for name in (config.key, config.value, config.count) if name]
         for chunk in (chunk for table in tables for chunk in table.chunks(columns, rows=rows)):
             ids = {name: read_ids(chunk, name) for name in (config.key, config.value)}
-            known = pc.and_(ids[config.key].is_valid(), ids[config.value].is_valid())
-            known_chunk = chunk.with_columns(**ids).keep(known.to_numpy(zero_copy_only=False))
+            known_chunk = chunk.with_columns(**ids).keep(present(*ids.values()))
             counts = _counts(known_chunk, config.count) if config.count else None
             rows_of = find(known_chunk.columns[config.key])
             yield Entries(rows_of, known_chunk.columns[config.value], counts, chunk.num_rows - known_chunk.num_rows)
@@ -155,7 +153,7 @@ def _list_entries(chunk: Chunk, name: str, counted: str, markers: tuple, first: 
                               f"values of `{name}`", "Give every value a count.")  # fmt: skip
         counts = _counts(owners.with_columns(**{counted: amounts}), counted)
     if values.null_count:
-        valid = values.is_valid().to_numpy(zero_copy_only=False)
+        valid = present(values)
         positions, values, counts = positions[valid], values.drop_null(), None if counts is None else counts[valid]
     return Entries(first + positions, values, counts)
 

@@ -17,7 +17,16 @@ from amity.ingestion.bags import list_bag, write_bag
 from amity.ingestion.nodes import Nodes
 from amity.ingestion.schema import ColumnConfig
 from amity.ingestion.tables import Chunk
-from amity.ingestion.values import flatten, is_list, read_counts, read_numbers, to_ids, value_type, without_markers
+from amity.ingestion.values import (
+    flatten,
+    is_list,
+    present,
+    read_counts,
+    read_numbers,
+    to_ids,
+    value_type,
+    without_markers,
+)
 from amity.ingestion.vocabulary import Ids, collect, is_text, row_finder, words
 
 MAX_CATEGORIES = 65_536
@@ -83,7 +92,7 @@ def write_columns(nodes: Nodes, place: Place) -> tuple[tuple[Column, ...], dict[
 
 
 def _chosen(nodes: Nodes) -> dict[str, ColumnConfig]:
-    """The columns of the table in its order, with what the config says of each; `DataError` for one that is not there."""
+    """The columns of the table and what the config says of each; `DataError` for one that is not there."""
     config, table = nodes.config, nodes.tables[0]
     for name, column in config.columns.items():
         for wanted in filter(None, (name, column.counts)):
@@ -154,7 +163,7 @@ def _write_category(source: ColumnSource, place: Place, prefix: str, dictionary:
         for values in ids():
             codes = np.full(len(values), -1)
             if find and values.null_count < len(values):
-                codes[values.is_valid().to_numpy(zero_copy_only=False)] = find(values.drop_null())
+                codes[present(values)] = find(values.drop_null())
             writer.append(codes)
     return Category(source.name, open_array(path), words(dictionary) if dictionary else ())
 
@@ -166,7 +175,7 @@ def _category_ids(source: ColumnSource, chunk: Chunk, values: pa.Array) -> Ids:
         return values.cast(pa.string())
     if not (kinds.is_integer(values.type) or kinds.is_floating(values.type) or is_text(values.type)):
         raise source.nodes.tables[0].fault(
-            source.name, None, f"a category is an integer, text or true/false, and this column has the type {values.type}",
+            source.name, None, f"a category is an integer, text or true/false, and this is {values.type}",
             "Convert it or declare another type.",
         )  # fmt: skip
     return to_ids(chunk, source.name, values)
@@ -197,7 +206,7 @@ def _width(source: ColumnSource, place: Place) -> int:
 
 def _vectors(source: ColumnSource, chunk: Chunk, values: pa.Array, width: int) -> ndarray:
     elements, lengths = flatten(values)
-    valid = values.is_valid().to_numpy(zero_copy_only=False)
+    valid = present(values)
     wrong = valid & (lengths != width)
     if wrong.any():
         position = int(wrong.argmax())

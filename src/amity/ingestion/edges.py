@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy import ndarray
 
 from amity.errors import DataError
@@ -16,6 +15,7 @@ from amity.ingestion.values import (
     check_ids,
     flatten,
     is_list,
+    present,
     read_flags,
     read_ids,
     read_parts,
@@ -89,7 +89,9 @@ def open_edges(table: Table, config: EdgesConfig, part: int = -1) -> EdgeTable:
     for flag in config.flags.values():
         table.type_of(flag)
     if config.sequence and any(config.model_fields_set & {"time", "weight", "split"}):
-        raise DataError(f"{table.name}: a sequence has no time, weight or split columns. Leave them out of [ingestion].")
+        raise DataError(
+            f"{table.name}: a sequence has no time, weight or split columns. Leave them out of [ingestion]."
+        )
     opened = EdgeTable(table, config, part)
     if config.sequence:
         return opened
@@ -123,8 +125,7 @@ def _read_rows(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
     config, total = edges.config, chunk.num_rows
     source, target = config.source_column, config.target_column
     chunk = chunk.with_columns(**{name: read_ids(chunk, name) for name in (source, target)})
-    known = pc.and_(chunk.columns[source].is_valid(), chunk.columns[target].is_valid())
-    chunk = chunk.keep(known.to_numpy(zero_copy_only=False))
+    chunk = chunk.keep(present(chunk.columns[source], chunk.columns[target]))
     nulls = total - chunk.num_rows
     parts, claimed = _parts(edges, chunk)
     if not claimed.all():
@@ -171,10 +172,9 @@ def _unroll(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
         carried["parts"] = np.select([left == 1, left == 2], [2, 1], 0).astype(np.int8)
     elif edges.part >= 0:
         carried["parts"] = np.full(len(times), edges.part, np.int8)
-    known = pc.and_(sources.is_valid(), targets.is_valid())
-    chosen = known.to_numpy(zero_copy_only=False)
+    chosen = present(sources, targets)
     if not chosen.all():
-        sources, targets = sources.filter(known), targets.filter(known)
+        sources, targets = sources.filter(pa.array(chosen)), targets.filter(pa.array(chosen))
         carried = {name: values[chosen] for name, values in carried.items()}
         origin = replace(chunk, kept=owners[chosen])
     return EdgeChunk(sources, targets, carried, origin, len(chosen), len(chosen) - len(sources))

@@ -11,7 +11,7 @@ from amity.errors import DataError
 from amity.graph.vocabulary import Vocabulary
 from amity.ingestion.schema import NodesConfig
 from amity.ingestion.tables import Chunk, Table
-from amity.ingestion.values import check_ids, read_ids
+from amity.ingestion.values import check_ids, present, read_ids
 from amity.ingestion.vocabulary import Ids, VocabularyBuilder, collect
 
 
@@ -58,7 +58,9 @@ def read_nodes(kind: str, config: NodesConfig, tables: Sequence[Table], *, rows:
         dropped.append(lost)
         counts[table.name] = {"rows": table.num_rows, "null_ids": nulls, "duplicate_ids": len(lost) - nulls}
     if builder.size == 0:
-        raise tables[0].fault(config.id, None, "every id is null, so there are no nodes", "Name another column as `id`.")
+        raise tables[0].fault(
+            config.id, None, "every id is null, so there are no nodes", "Name another column as `id`."
+        )
     return Nodes(kind, config, builder.finish(), tuple(tables), tuple(dropped), counts)
 
 
@@ -66,7 +68,10 @@ def collect_nodes(kind: str, config: NodesConfig, ends: Iterable[Ids]) -> Nodes:
     """Number the ends of edges in the order of their ids; `DataError` where there are none."""
     vocabulary = collect(ends)
     if vocabulary is None:
-        raise DataError(f"No edge names a {kind}: every id is null. Fill in the tables of edges or give one of nodes.")
+        raise DataError(
+            f"No edge is left that names a {kind}: ids are null, or no flag claims them. Fill in the ids, check the "
+            "flags, or give a table of nodes."
+        )
     return Nodes(kind, config, vocabulary)
 
 
@@ -74,7 +79,7 @@ def _add_table(builder: VocabularyBuilder, table: Table, column: str, rows: int)
     lost, nulls = [], 0
     for chunk in table.chunks([column], rows=rows):
         ids = read_ids(chunk, column)
-        valid = ids.is_valid().to_numpy(zero_copy_only=False)
+        valid = present(ids)
         fresh = np.zeros(len(ids), bool)
         fresh[valid] = builder.add(ids.drop_null() if ids.null_count else ids)
         nulls += ids.null_count

@@ -16,14 +16,14 @@ from amity.kernels import kernel, mix
 CITIES = (
     "Accra Auckland Bergen Bogota Cork Dakar Graz Hanoi Izmir Kyoto Leeds Lima Lyon Malmo Nairobi Porto Quebec Riga "
     "Seoul Tampere Turin Utrecht Vilnius Zagreb"
-).split()
+)
 INTERESTS = (
     "astronomy badminton baking birds board-games books bread camping cars ceramics chess cinema climbing coding "
     "comics cooking cricket cycling dance darts diving drawing fashion fencing fishing football gardening golf guitar "
     "hiking history hockey jazz judo karate knitting languages magic maps music opera painting photography piano "
     "poetry politics pottery puzzles radio rowing rugby running sailing sewing skating skiing surfing swimming tea "
     "tennis theatre travel volleyball wine yoga"
-).split()
+)
 TASTE_WIDTH = 16
 CIRCLE_SIZE = 20
 REMEMBERED = 8
@@ -91,21 +91,21 @@ def _people(society: _Society, seed: int) -> Iterator[pa.Table]:
     rng = np.random.default_rng([seed, 1])
     order = rng.permutation(people)
     num_communities, num_circles = int(society.community[-1]) + 1, people // CIRCLE_SIZE + 1
-    homes = rng.integers(0, len(CITIES), num_communities)
+    homes = rng.integers(0, len(CITIES.split()), num_communities)
     ages = rng.uniform(18, 60, num_communities)
-    favourites = rng.integers(0, len(INTERESTS), (num_communities, 6))
+    favourites = rng.integers(0, len(INTERESTS.split()), (num_communities, 6))
     tastes = rng.normal(size=(num_communities, TASTE_WIDTH)).astype(np.float32)
     nuances = rng.normal(size=(num_circles, TASTE_WIDTH)).astype(np.float32)
     for start in range(0, people, CHUNK):
         who = order[start : start + CHUNK]
         community, circle = society.community[who], who // CIRCLE_SIZE
-        cities = np.where(rng.random(len(who)) < 0.8, homes[community], rng.integers(0, len(CITIES), len(who)))
+        cities = np.where(rng.random(len(who)) < 0.8, homes[community], rng.integers(0, len(CITIES.split()), len(who)))
         taste = tastes[community] + 0.7 * nuances[circle] + 0.7 * rng.normal(size=(len(who), TASTE_WIDTH))
         years = np.clip(ages[community] + rng.normal(0, 6, len(who)), 13, 99).round()
         missing = rng.random((4, len(who))) < 0.05
         columns = {
             "id": pa.array(society.ids[who]),
-            "city": pa.array(np.array(CITIES, object)[cities], pa.string(), mask=missing[0]),
+            "city": pa.array(np.array(CITIES.split(), object)[cities], pa.string(), mask=missing[0]),
             "age": pa.array(years, pa.float64(), mask=missing[1]),
             "interests": _interests(favourites[community], missing[2], rng),
             "taste": pa.FixedSizeListArray.from_arrays(
@@ -120,10 +120,10 @@ def _interests(favourites: Integer[ndarray, "people six"], missing: ndarray, rng
     sizes = np.where(missing, 0, rng.integers(1, 9, len(favourites)))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     owners = np.repeat(np.arange(len(favourites)), sizes)
-    anything = (len(INTERESTS) * rng.random(len(owners)) ** 2).astype(np.int64)
+    anything = (len(INTERESTS.split()) * rng.random(len(owners)) ** 2).astype(np.int64)
     favourite = favourites[owners, rng.integers(0, favourites.shape[1], len(owners))]
     chosen = np.where(rng.random(len(owners)) < 2 / 3, favourite, anything)
-    words = pa.array(INTERESTS).take(pa.array(chosen))
+    words = pa.array(INTERESTS.split()).take(pa.array(chosen))
     return pa.ListArray.from_arrays(pa.array(offsets), words, mask=pa.array(missing))
 
 

@@ -1,7 +1,6 @@
 """Tables on disk, Parquet or CSV, read in chunks; every fault is told with its file, column, row group and row."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,22 +51,20 @@ class Table:
         """An error that names file, column, row group and row (counted from 0)."""
         place = ""
         if row is not None:
-            group = int(np.searchsorted(self.groups, row, side="right")) - 1
-            group = min(group, max(len(self.groups) - 2, 0))
-            place = f", row group {group}, row {row:,}"
+            place = f", row group {int(np.searchsorted(self.groups, row, side='right')) - 1}, row {row:,}"
         return DataError(f"{self.name}, column `{column}`{place}: {what}. {remedy}")
 
     def chunks(self, columns: Sequence[str], *, rows: int) -> Iterator["Chunk"]:
         """The rows in order, a few columns at a time; `DataError` where the file cannot be read on."""
         for column in columns:
             self.type_of(column)
-        first = 0
-        with _mapped_faults(self, lambda: first), pq.ParquetFile(
-            self.path, buffer_size=1 << 22, page_checksum_verification=True
-        ) as file:
-            for batch in file.iter_batches(rows, columns=list(dict.fromkeys(columns))):
+        first, wanted = 0, list(dict.fromkeys(columns))
+        try:
+            for batch in _batches(self.path, rows, wanted):
                 yield Chunk(self, first, dict(zip(batch.schema.names, batch.columns, strict=True)))
                 first += batch.num_rows
+        except _FAULTS as error:
+            raise _unreadable(self.name, error, _find_fault(self, wanted)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +135,17 @@ def open_table(data: Path, name: str, scratch: Path) -> Table:
     path = data / name
     if path.is_dir():
         raise DataError(f"{name} is a directory, not a table. Name the files inside by a pattern: `{name}/*.parquet`.")
-    table = Table(name, path, pa.schema([]), np.zeros(1, np.int64))
-    with _mapped_faults(table, lambda: None):
-        if path.suffix != ".parquet":
-            path = _copy_csv(table, scratch)
+    try:
+        path = path if path.suffix == ".parquet" else _copy_csv(path, name, scratch)
         metadata = pq.read_metadata(path)
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         schema = metadata.schema.to_arrow_schema()
+    except _FAULTS as error:
+        raise _unreadable(name, error) from error
     _check_names(name, schema.names)
     if sum(sizes) == 0:
         raise DataError(f"{name} holds no rows, only the columns {', '.join(schema.names)}. Fill it or leave it out.")
-    return replace(table, path=path, schema=schema, groups=np.cumsum([0, *sizes], dtype=np.int64))
+    return Table(name, path, schema, np.cumsum([0, *sizes], dtype=np.int64))
 
 
 def _check_names(name: str, columns: list[str]) -> None:
@@ -157,12 +154,11 @@ def _check_names(name: str, columns: list[str]) -> None:
         raise DataError(f"{name} has more than one column `{twice[0]}`. Give every column a name of its own.")
 
 
-def _copy_csv(table: Table, scratch: Path) -> Path:
-    scratch.mkdir(parents=True, exist_ok=True)
-    copy = scratch / f"{table.name.replace('/', '.')}.parquet"
-    delimiter = "\t" if table.path.suffix == ".tsv" else ","
+def _copy_csv(path: Path, name: str, scratch: Path) -> Path:
+    copy = scratch / f"{name.replace('/', '.')}.parquet"
+    delimiter = "\t" if path.suffix == ".tsv" else ","
     with arrow_csv.open_csv(
-        table.path,
+        path,
         # Not in threads: only then does Arrow know the number of a row that it cannot read.
         read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -170,27 +166,37 @@ def _copy_csv(table: Table, scratch: Path) -> Path:
             null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
         ),
     ) as reader:
-        _check_names(table.name, reader.schema.names)
+        _check_names(name, reader.schema.names)
+        for field in reader.schema:
+            if field.type == pa.binary():
+                raise DataError(f"{name}, column `{field.name}`: this is not UTF-8 text. Save the file as UTF-8.")
         with pq.ParquetWriter(copy, reader.schema, compression="lz4") as writer:
             for batch in reader:
                 writer.write_batch(batch)
     return copy
 
 
-@contextmanager
-def _mapped_faults(table: Table, row):
-    """Tell what Arrow or the disk refuses as a fault of the table."""
-    try:
-        yield
-    except _FAULTS as error:
-        reached = row()
-        place = ""
-        if reached is not None:
-            group = min(int(np.searchsorted(table.groups, reached, side="right")) - 1, len(table.groups) - 2)
-            place = f", row group {group}, after row {reached:,}"
-        text = " ".join(str(error).split())
-        kind = {".csv": "a CSV file with a header", ".tsv": "a TSV file with a header"}
-        raise DataError(
-            f"{table.name}{place} cannot be read as {kind.get(Path(table.name).suffix, 'Parquet')}: {text[:300]} "
-            "It may be truncated, corrupt, or of another format: write or copy it again."
-        ) from error
+def _batches(path: Path, rows: int, columns: list[str], groups: list[int] | None = None) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path, buffer_size=1 << 22, page_checksum_verification=True) as file:
+        yield from file.iter_batches(rows, row_groups=groups, columns=columns)
+
+
+def _find_fault(table: Table, columns: list[str]) -> str:
+    """The first column and row group that cannot be read by itself."""
+    for group in range(len(table.groups) - 1):
+        for column in columns:
+            try:
+                for _ in _batches(table.path, 1 << 16, [column], [group]):
+                    pass
+            except _FAULTS:
+                return f", column `{column}`, row group {group},"
+    return ""
+
+
+def _unreadable(name: str, error: Exception, place: str = "") -> DataError:
+    formats = {".csv": "a CSV file with a header", ".tsv": "a TSV file with a header"}
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return DataError(
+        f"{name}{place} cannot be read as {formats.get(Path(name).suffix, 'Parquet')}: {text}. "
+        "It may be truncated, corrupt, or of another format: write or copy it again."
+    )

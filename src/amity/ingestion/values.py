@@ -42,18 +42,18 @@ def to_ids(chunk: Chunk, column: str, values: pa.Array) -> Ids:
     if kinds.is_floating(values.type):
         values = _whole(chunk, column, values)
     if kinds.is_uint64(values.type):
-        large = pc.greater(values, pa.scalar(2**63 - 1, pa.uint64()))
+        large = pc.call_function("greater", [values, pa.scalar(2**63 - 1, pa.uint64())])
         _refuse(chunk, column, large, values, "an id beyond the range of int64", "Write such ids as text.")
     return values.cast(pa.int64())
 
 
 def read_times(chunk: Chunk, column: str) -> Int64[ndarray, "rows"]:
     """A column of times; dates and timestamps in microseconds since 1970."""
-    values = _present(chunk, column)
+    values = _present(chunk, column, chunk.columns[column])
     if kinds.is_date(values.type) or kinds.is_timestamp(values.type):
         values = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False).cast(pa.int64())
     elif kinds.is_floating(values.type):
-        values = _whole(chunk, column, values)
+        values = _present(chunk, column, _whole(chunk, column, values))
     elif not kinds.is_integer(values.type):
         raise _wrong_type(chunk.table, column, "a time is an integer, a date or a timestamp")
     return to_ids(chunk, column, values).to_numpy()
@@ -61,7 +61,9 @@ def read_times(chunk: Chunk, column: str) -> Int64[ndarray, "rows"]:
 
 def read_weights(chunk: Chunk, column: str) -> Float32[ndarray, "rows"]:
     """A column of weights, finite numbers of either sign."""
-    return read_numbers(chunk, column, _present(chunk, column), finite="a weight").astype(np.float32)
+    return read_numbers(chunk, column, _present(chunk, column, chunk.columns[column]), finite="a weight").astype(
+        np.float32
+    )
 
 
 def read_numbers(chunk: Chunk, column: str, values: pa.Array, *, finite: str = "") -> Float64[ndarray, "rows"]:
@@ -99,7 +101,7 @@ def read_counts(chunk: Chunk, column: str, values: pa.Array) -> Float64[ndarray,
 
 def read_parts(chunk: Chunk, column: str) -> Int8[ndarray, "rows"]:
     """A column that says `train`, `valid` (or `val`, `validation`, `dev`) or `test`, as rows of `PARTS`."""
-    values = _present(chunk, column)
+    values = _present(chunk, column, chunk.columns[column])
     if not is_text(values.type):
         raise _wrong_type(chunk.table, column, "a split column says train, valid or test")
     coded = values.dictionary_encode()
@@ -116,11 +118,11 @@ def read_flags(chunk: Chunk, column: str) -> Bool[ndarray, "rows"]:
     """A true/false column, or one of 0 and 1; null is false."""
     values = chunk.columns[column]
     if kinds.is_integer(values.type):
-        _refuse(chunk, column, pc.invert(pc.is_in(values, pa.array([0, 1, None], values.type))), values,
-                "a flag other than 0 and 1", "Use true and false.")  # fmt: skip
+        strange = pc.call_function("invert", [_is_in(values, [0, 1, None])])
+        _refuse(chunk, column, strange, values, "a flag other than 0 and 1", "Use true and false.")
     elif not kinds.is_boolean(values.type):
         raise _wrong_type(chunk.table, column, "a flag is true or false")
-    return values.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    return values.cast(pa.bool_()).to_numpy(zero_copy_only=False) == 1
 
 
 def without_markers(values: pa.Array, markers: tuple[Marker, ...]) -> pa.Array:
@@ -132,8 +134,8 @@ def without_markers(values: pa.Array, markers: tuple[Marker, ...]) -> pa.Array:
     if not fitting or not (textual or numeric):
         return values
     compared = values if textual else values.cast(pa.float64(), safe=False)
-    missing = pc.is_in(compared, pa.array(fitting, compared.type))
-    return pc.if_else(missing, pa.scalar(None, values.type), values)
+    missing = _is_in(compared, fitting)
+    return pc.call_function("if_else", [missing, pa.scalar(None, values.type), values])
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -143,13 +145,22 @@ def is_list(kind: pa.DataType) -> bool:
 
 def flatten(values: pa.Array) -> tuple[pa.Array, Int64[ndarray, "rows"]]:
     """The elements of lists end to end, and the length of every list, 0 for null."""
-    lengths = pc.list_value_length(values).fill_null(0).to_numpy().astype(np.int64)
+    lengths = pc.call_function("list_value_length", [values]).fill_null(0).to_numpy().astype(np.int64)
     return values.flatten(), lengths
+
+
+def present(*columns: pa.Array) -> Bool[ndarray, "rows"]:
+    """Where none of some columns is null."""
+    return np.logical_and.reduce([values.is_valid().to_numpy(zero_copy_only=False) for values in columns])
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:
     """The type of the values of a dictionary-encoded column, or the type itself."""
     return kind.value_type if kinds.is_dictionary(kind) else kind
+
+
+def _is_in(values: pa.Array, choices: list) -> pa.Array:
+    return pc.call_function("is_in", [values], pc.SetLookupOptions(value_set=pa.array(choices, values.type)))
 
 
 def _decoded(values: pa.Array) -> pa.Array:
@@ -158,8 +169,8 @@ def _decoded(values: pa.Array) -> pa.Array:
     return values.cast(pa.large_string()) if kinds.is_string_view(values.type) else values
 
 
-def _present(chunk: Chunk, column: str) -> pa.Array:
-    values = _decoded(chunk.columns[column])
+def _present(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
+    values = _decoded(values)
     _refuse(chunk, column, values.is_null(), values, "a value is missing", "Fill it in or leave the row out.")
     return values
 
@@ -189,8 +200,9 @@ def _parsed(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
 
 
 def _refuse(chunk: Chunk, column: str, wrong: pa.Array, values: pa.Array, what: str, remedy: str) -> None:
-    if pc.any(wrong).as_py():
-        position = int(wrong.fill_null(False).to_numpy(zero_copy_only=False).argmax())  # noqa: FBT003
+    found = wrong.to_numpy(zero_copy_only=False) == 1
+    if found.any():
+        position = int(found.argmax())
         raise chunk.fault(column, position, f"{what} ({values[position].as_py()!r})", remedy)
 
 

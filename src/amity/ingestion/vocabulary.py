@@ -1,6 +1,7 @@
 """Raw ids to rows while tables are read: a vocabulary that grows."""
 
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import numba
 import numpy as np
@@ -13,7 +14,7 @@ from amity.errors import DataError
 from amity.graph.vocabulary import Vocabulary, hash_strings, insert, look_up, new_slots
 from amity.kernels import kernel, parallel_kernel
 
-Ids = pa.Array
+Ids: TypeAlias = "pa.Array"
 """Ids without nulls: int64, string or large_string."""
 
 
@@ -160,7 +161,7 @@ def _sort(keys: ndarray, offsets: ndarray | None, text: ndarray | None) -> tuple
     if offsets is None or text is None:
         return np.sort(keys), None, None
     strings = pa.LargeStringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(text))
-    order = pc.array_sort_indices(strings).to_numpy().astype(np.int64)
+    order = pc.call_function("array_sort_indices", [strings]).to_numpy().astype(np.int64)
     lengths, copied = _copy_strings(offsets, text, order)
     return keys[order], np.concatenate([[0], np.cumsum(lengths)]), copied
 

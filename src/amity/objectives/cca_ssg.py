@@ -17,7 +17,7 @@ EPSILON = 1e-6
 class CcaSsgConfig(Section):
     """Settings of the CCA-SSG objective."""
 
-    weight: NonNegativeFloat = 0.01
+    weight: NonNegativeFloat = 0.1
     """Factor on this loss in the total; 0 turns the objective off."""
     decorrelation: NonNegativeFloat = 1e-3
     """Trade-off λ between agreement of the views and decorrelation of the features."""

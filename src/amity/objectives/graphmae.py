@@ -20,7 +20,7 @@ TOKEN_WIDTH = 64
 class GraphMaeConfig(Section):
     """Settings of the GraphMAE objective; it is off on graphs without features, where there is nothing to restore."""
 
-    weight: NonNegativeFloat = 0.01
+    weight: NonNegativeFloat = 0.1
     """Factor on this loss in the total; 0 turns the objective off."""
     gamma: float = Field(default=3.0, ge=1.0)
     """Power of the cosine error: above 1, nodes that are nearly right matter less."""

@@ -1,18 +1,20 @@
 """All objectives of a step over one encoder, and their weighted sum (Kolodner et al., 2024, eq. 6)."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges
+from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges, edges_between
 from amity.kernels import mix
 from amity.objectives.cca_ssg import ROWS_PER_DIM, CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
 from amity.objectives.graphmae import GraphMaeConfig, GraphMaeHead, feature_vectors, feature_width, graphmae_loss
 from amity.objectives.retrieval import RetrievalConfig, retrieval_loss
 from amity.sampling.batch import Batch
+from amity.sampling.neighbors import Block
 from amity.sampling.views import drop_edges
 from amity.section import Section
 
@@ -60,51 +62,69 @@ class Objectives(nn.Module):
         from a generator of its own, so that turning one off leaves the others' draws as they were.
         """
         states = encoder.encode_inputs(inputs, generator=_generator(seed, "encoder"))
+        step = _Step(encoder, batch, inputs, states, seed)
         losses = {}
         if self.config.retrieval.weight:
-            losses["retrieval"] = self._retrieval(encoder, batch, states, inputs)
+            losses["retrieval"] = _retrieval(self.config.retrieval, step)
         if self.cca_ssg is not None:
-            losses["cca_ssg"] = self._cca_ssg(encoder, batch, states, inputs, seed)
+            losses["cca_ssg"] = _cca_ssg(self.config.cca_ssg, self.cca_ssg, step)
         if self.graphmae is not None:
-            losses["graphmae"] = self._graphmae(encoder, batch, states, inputs, seed)
+            losses["graphmae"] = _graphmae(self.config.graphmae, self.graphmae, step)
         return losses
 
-    def _retrieval(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs) -> Tensor:
-        vectors = encoder(states, block_edges(batch.block, inputs.degrees.numpy()))
-        config = self.config.retrieval
-        return retrieval_loss(
-            vectors[torch.from_numpy(batch.queries)],
-            vectors[torch.from_numpy(batch.candidates)],
-            positives=torch.from_numpy(batch.positives),
-            masked=torch.from_numpy(batch.masked),
-            log_rates=torch.from_numpy(batch.log_rates) if config.logq else None,
-            temperature=config.temperature,
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What all objectives of a step share."""
+
+    encoder: GraphEncoder
+    batch: Batch
+    inputs: Inputs
+    states: Tensor
+    """The first states of the block's nodes."""
+    seed: int
+
+    def propagate(self, block: Block, states: Tensor, *, reach: int = 0) -> list[Tensor]:
+        return self.encoder.propagate(states, block_edges(block, self.inputs.degrees.numpy(), reach=reach))
+
+
+def _retrieval(config: RetrievalConfig, step: _Step) -> Tensor:
+    batch = step.batch
+    vectors = step.encoder.combine(step.propagate(batch.block, step.states))
+    return retrieval_loss(
+        vectors[torch.from_numpy(batch.queries)],
+        vectors[torch.from_numpy(batch.candidates)],
+        positives=torch.from_numpy(batch.positives),
+        masked=torch.from_numpy(batch.masked),
+        log_rates=torch.from_numpy(batch.log_rates) if config.logq else None,
+        temperature=config.temperature,
+    )
+
+
+def _cca_ssg(config: CcaSsgConfig, head: CcaSsgHead, step: _Step) -> Tensor:
+    dim, seeds = step.encoder.dim, step.batch.block.hops[0]
+    if seeds < ROWS_PER_DIM * dim:
+        warnings.warn(
+            f"CCA-SSG correlates {dim} dimensions over {seeds} nodes, and needs {ROWS_PER_DIM * dim} to see more than "
+            "noise. Raise `sampling.batch_size`, lower `encoder.dim`, or set the objective's weight to 0.",
+            stacklevel=2,
         )
+    views = []
+    for view in ("first", "second"):
+        block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "cca_ssg", view, "edges"))
+        generator = _generator(step.seed, "cca_ssg", view, "features")
+        states = drop_columns(step.states, rate=config.feature_drop, generator=generator)
+        views.append(head(step.encoder.blend(step.propagate(block, states))))
+    return cca_ssg_loss(*views, decorrelation=config.decorrelation)
 
-    def _cca_ssg(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs, seed: int) -> Tensor:
-        config, seeds = self.config.cca_ssg, batch.block.hops[0]
-        if seeds < ROWS_PER_DIM * encoder.dim:
-            warnings.warn(
-                f"CCA-SSG correlates {encoder.dim} dimensions over {seeds} nodes: noise, below {ROWS_PER_DIM} nodes a "
-                "dimension. Raise `sampling.batch_size`, lower `encoder.dim`, or set the objective's weight to 0.",
-                stacklevel=2,
-            )
-        views = []
-        for view in ("first", "second"):
-            generator = _generator(seed, "cca_ssg", view)
-            block = drop_edges(batch.block, rate=config.edge_drop, seed=_key(seed, "cca_ssg", view))
-            first = drop_columns(states, rate=config.feature_drop, generator=generator)
-            codes = encoder.blend(encoder.propagate(first, block_edges(block, inputs.degrees.numpy())))
-            views.append(self.cca_ssg(codes))
-        return cca_ssg_loss(*views, decorrelation=config.decorrelation)
 
-    def _graphmae(self, encoder: GraphEncoder, batch: Batch, states: Tensor, inputs: Inputs, seed: int) -> Tensor:
-        config, degrees = self.config.graphmae, inputs.degrees.numpy()
-        masked = torch.from_numpy(np.unique(batch.queries))
-        block = drop_edges(batch.block, rate=config.edge_drop, seed=_key(seed, "graphmae"))
-        reached = encoder.propagate(self.graphmae.hide(states, masked), block_edges(block, degrees, reach=1))
-        restored = self.graphmae(encoder.blend(reached), masked, block_edges(block, degrees)[-1])
-        return graphmae_loss(restored, feature_vectors(inputs, masked), gamma=config.gamma)
+def _graphmae(config: GraphMaeConfig, head: GraphMaeHead, step: _Step) -> Tensor:
+    masked = torch.from_numpy(np.unique(step.batch.queries))
+    block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "graphmae", "edges"))
+    # The decoder hears the neighbours of the seeds, so their codes are wanted too.
+    codes = step.encoder.blend(step.propagate(block, head.hide(step.states, masked), reach=1))
+    edges = edges_between(block, step.inputs.degrees.numpy(), targets=block.hops[0], sources=len(codes))
+    return graphmae_loss(head(codes, masked, edges), feature_vectors(step.inputs, masked), gamma=config.gamma)
 
 
 def _key(seed: int, *names: str) -> int:

@@ -57,7 +57,7 @@ def run_stage(path: Path | str, name: str, data: Path | str | None = None, confi
 
 
 def open_run(path: Path | str, *, until: str) -> Work:
-    """A run to read from; raises `ArtifactError` where what a stage makes, or what that was made from, does not stand."""
+    """A run to read from; raises `ArtifactError` where what a stage makes, or was made from, does not stand."""
     path = Path(path)
     work = Work(Run(path, write=False), configure(path))
     require(work, until)
@@ -78,9 +78,12 @@ def _prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
 
 
 def _bring_up_to_date(work: Work, name: str) -> Done:
-    reason = obstacle(work, name) or _other_version(work.run.stages[name])
+    record = work.run.stages.get(name)
+    if record is None:
+        return Done(_make(work, name), made=True)
+    reason = obstacle(work, name) or _other_version(record)
     if reason:
-        say(f"{name}: {reason}")
+        say(f"{name}: again, since {reason}")
         return Done(_make(work, name), made=True)
     say(f"{name}: done before")
     return Done(work.run.verify(name), made=False)

@@ -1,5 +1,6 @@
 """The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pyarrow import Table
+
 from amity import __version__
 from amity.artifacts import Record, Run, digest, peak_memory_bytes
 from amity.config import Config
 from amity.embedding import Embeddings, embed_graph, open_embeddings
 from amity.encoder import Model
 from amity.errors import ArtifactError, ConfigError
-from amity.evaluation import evaluate_baselines, make_report, write_per_query, write_report
+from amity.evaluation import evaluate_baselines, make_report, read_per_query, write_per_query, write_report
 from amity.graph import Graph, open_graph
 from amity.graph.storage import read_summary
 from amity.index import open_index, save_index
@@ -63,6 +66,16 @@ class Work:
         self.run.verify("index")
         return Retriever.with_index(self.embeddings(), open_index(self.run.path / "index"))
 
+    def report(self) -> dict[str, Any]:
+        """What evaluation found, `report.json`."""
+        self.run.verify("evaluate")
+        return json.loads((self.run.path / "report.json").read_text(encoding="utf-8"))
+
+    def values(self) -> Table:
+        """What evaluation found for each query, `per_query.parquet`."""
+        self.run.verify("evaluate")
+        return read_per_query(self.run.path / "per_query.parquet")
+
 
 Make = Callable[[Work, Path], Mapping[str, Any]]
 """Write the artifact into an empty folder, and return what there is to tell."""
@@ -84,7 +97,8 @@ def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
     """Tables -> `graph/`."""
     if work.data is None:
         raise ConfigError(
-            f"The run {work.run.path} does not know its tables. Say where they lie: `amity run {work.run.path} --data DIR`."
+            f"The run {work.run.path} does not know its tables, or they are gone. "
+            f"Say where they lie: `amity run {work.run.path} --data DIR`."
         )
     verbs.read_graph(work.data, work.config.ingestion, storage=directory / "graph")
     return read_summary(directory / "graph")

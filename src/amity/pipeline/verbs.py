@@ -38,7 +38,7 @@ def read_graph(data: Path | str, config: IngestionConfig | None = None, *, stora
         )
 
 
-def split(  # noqa: PLR0913 (the settings that matter most, by name)
+def split(
     graph: Graph,
     *,
     by: Literal["random", "time", "given"] = "random",

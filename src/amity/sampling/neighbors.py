@@ -60,18 +60,20 @@ def sample_neighbors(
         raise ValueError(f"seeds are to be distinct: {len(seeds)} were given, of which {len(nodes)} differ")
     rows = _read_only(adjacency.indptr), _read_only(adjacency.indices)
     banned = _both_ways(excluded)
-    indptr, indices, hops = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [len(nodes)]
+    indptr, indices, hops = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [0, len(nodes)]
+    num_edges = 0
     for hop, limit in enumerate(fanout):
-        begin = hops[-2] if hop else 0
+        begin = hops[-2]
         holes = np.sort(_holes(*rows, nodes, slots, (*banned, begin))) if len(banned[0]) else _NONE
         offsets, found = _draw(
             *rows, nodes[begin:], holes, limit if limit >= 0 else np.iinfo(np.int64).max, (seed, hop)
         )
         nodes, slots, positions = number(nodes, slots, found)
-        indptr.append(indptr[-1][-1] + offsets[1:])
+        indptr.append(num_edges + offsets[1:])
+        num_edges += len(found)
         indices.append(positions)
         hops.append(len(nodes))
-    return Block(nodes, np.concatenate(indptr), np.concatenate(indices), tuple(hops))
+    return Block(nodes, np.concatenate(indptr), np.concatenate(indices), tuple(hops[1:]))
 
 
 _NONE = np.empty(0, np.int64)

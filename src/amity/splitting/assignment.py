@@ -32,11 +32,11 @@ class SplittingConfig(Section):
 
     by: Literal["random", "time", "given"] = "random"
     """Draw the held-out edges at random, take the latest, or accept only what the tables give."""
-    valid: float = Field(0.05, gt=0, lt=1)
+    valid: float = Field(default=0.05, gt=0, lt=1)
     """Share of the edges held out to choose a model by."""
-    test: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(default=0.1, gt=0, lt=1)
     """Share of the edges held out to judge the model by."""
-    supervision: float = Field(1.0, gt=0, le=1)
+    supervision: float = Field(default=1.0, gt=0, le=1)
     """Share of the train edges that supervise. At 1 every train edge supervises and carries messages, and each
     step leaves out its own; below 1 those that supervise carry none."""
 

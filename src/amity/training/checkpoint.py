@@ -27,8 +27,6 @@ class Standing:
     """Steps done when validation found most."""
     best_score: float = -1.0
     """What it found then; -1 before the first validation."""
-    stale: int = 0
-    """Validations since then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from amity.encoder import EncoderConfig, GraphEncoder, Inputs, InputSource, Model, build_model
@@ -36,10 +36,12 @@ class TrainingConfig(Section):
     """Step size of Adam."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""
-    validate_every: PositiveInt = 250
-    """Steps between two validations."""
-    patience: PositiveInt = 4
-    """Stop after this many validations in a row without a gain; the best parameters are kept."""
+    first_validation: PositiveInt = 25
+    """The step after which the model is first validated, and the least distance between two validations."""
+    validation_growth: float = Field(default=1.2, ge=1.0)
+    """Each further validation comes at so many times the step of the one before: small graphs need fewer steps."""
+    patience: float = Field(default=2.0, gt=1.0)
+    """Stop at so many times the step of the best validation; its parameters are kept."""
     checkpoint_every_s: PositiveFloat = 60.0
     """Seconds between two checkpoints."""
 
@@ -84,7 +86,7 @@ def train_model(
     fingerprint, standing = _fingerprint(split, recipe, seed), Standing()
     if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
-    steps = range(standing.step, settings.steps if standing.stale < settings.patience else standing.step)
+    steps, validations = range(standing.step, settings.steps), validation_steps(settings)
     saved_s = time.monotonic()
     with (
         prefetch(_batch_maker(split, model, recipe.sampling, seed), steps, depth=recipe.sampling.prefetched) as batches,
@@ -95,18 +97,27 @@ def train_model(
         for step, (batch, inputs) in zip(steps, batches, strict=False):
             entry = {"step": step, **_update(trainable, model.encoder, batch, inputs, seed=seed)}
             standing = replace(standing, step=step + 1)
-            if standing.step % settings.validate_every == 0 or standing.step == settings.steps:
+            if standing.step in validations:
                 entry["validation"] = validate(model)
                 standing = _judge(standing, entry["validation"], trainable)
             log.write({**entry, "waited_s": round(batches.waited_s, 3)})
             progress.advance(note=f"loss {entry['loss']:.3f}, best recall {max(standing.best_score, 0):.3f}")
-            if standing.stale >= settings.patience:
+            if standing.step >= settings.patience * standing.best_step > 0:
                 break
             if journal is not None and time.monotonic() - saved_s >= settings.checkpoint_every_s:
                 save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)
                 saved_s = time.monotonic()
     trainable.modules.load_state_dict(trainable.best)
     return model
+
+
+def validation_steps(settings: TrainingConfig) -> frozenset[int]:
+    """The numbers of steps after which the model is validated; the last one is always among them."""
+    steps, last = [settings.steps], settings.first_validation
+    while last < settings.steps:
+        steps.append(last)
+        last = max(last + settings.first_validation, int(last * settings.validation_growth))
+    return frozenset(steps)
 
 
 def _start(split: Split, recipe: Recipe, seed: int) -> tuple[Model, Trainable]:
@@ -160,9 +171,9 @@ def _update(
 def _judge(standing: Standing, score: float, trainable: Trainable) -> Standing:
     """Keep the parameters where validation finds more than ever."""
     if score <= standing.best_score:
-        return replace(standing, stale=standing.stale + 1)
+        return standing
     trainable.best.update({name: value.clone() for name, value in trainable.modules.state_dict().items()})
-    return Standing(standing.step, standing.step, score, 0)
+    return Standing(standing.step, best_step=standing.step, best_score=score)
 
 
 def _fingerprint(split: Split, recipe: Recipe, seed: int) -> str:

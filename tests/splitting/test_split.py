@@ -1,0 +1,295 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from amity.errors import SplitError
+from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
+from amity.graph.vocabulary import integer_vocabulary
+from amity.splitting import Split, SplittingConfig, check_no_leak, open_split, split_edges
+
+EVEN = SplittingConfig(valid=0.2, test=0.3)
+
+
+def edge_set(adjacency: Adjacency) -> set[tuple[int, int]]:
+    return set(zip(adjacency.sources().tolist(), adjacency.indices.tolist(), strict=True))
+
+
+def pair_set(split: Split) -> set[tuple[int, int]]:
+    return set(zip(split.supervision.sources.tolist(), split.supervision.targets.tolist(), strict=True))
+
+
+def undirected(edges: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    return edges | {(target, source) for source, target in edges}
+
+
+def with_arrays(graph: Graph, **arrays: np.ndarray) -> Graph:
+    """The same graph with times, weights or parts on its only relation."""
+    relation = replace(graph.target, adjacency=replace(graph.target.adjacency, **arrays))
+    return graph.with_edges((relation,), relation.adjacency)
+
+
+def symmetric(adjacency: Adjacency, values: dict[tuple[int, int], int], dtype: type) -> np.ndarray:
+    """One value an edge, the same both ways."""
+    pairs = zip(adjacency.sources().tolist(), adjacency.indices.tolist(), strict=True)
+    return np.array([values[min(pair), max(pair)] for pair in pairs], dtype)
+
+
+def timed(graph: Graph, moments: int, seed: int = 0) -> Graph:
+    rng = np.random.default_rng(seed)
+    times = {pair: int(rng.integers(0, moments)) for pair in sorted(edge_set(graph.target.adjacency))}
+    return with_arrays(graph, times=symmetric(graph.target.adjacency, times, np.int64))
+
+
+def cut_by_hand(times: np.ndarray, *, valid: float, test: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sorted times of train, valid and test: an instant that a share would cut is later, all of it."""
+
+    def tail(times: np.ndarray, share: float) -> np.ndarray:
+        wanted = math.ceil(max(1, round(2 * count * share)) / 2)
+        return times >= times[max(0, len(times) - wanted)] if len(times) else np.zeros(0, bool)
+
+    count = len(times)
+    late = tail(times, test)
+    early = times[~late]
+    middle = tail(early, valid)
+    return early[~middle], early[middle], times[late]
+
+
+def shop_graph(seed: int = 0) -> Graph:
+    """40 users who like 30 items and are friends."""
+    rng = np.random.default_rng(seed)
+    users = NodeKind("user", 0, integer_vocabulary(np.arange(40)))
+    items = NodeKind("item", 40, integer_vocabulary(np.arange(30)))
+    likes = from_pairs(rng.integers(0, 40, 300), rng.integers(40, 70, 300), num_nodes=70)
+    some, others = rng.integers(0, 40, 80), rng.integers(0, 40, 80)
+    apart = some != others
+    friends = from_pairs(
+        np.concatenate([some[apart], others[apart]]), np.concatenate([others[apart], some[apart]]), num_nodes=70
+    )
+    relations = (
+        Relation("likes", "user", "item", undirected=False, adjacency=likes),
+        Relation("friends", "user", "user", undirected=True, adjacency=friends),
+    )
+    return Graph((users, items), relations, union(union(likes, reverse(likes)), friends))
+
+
+@pytest.fixture
+def graph(make_random_friend_graph):
+    return make_random_friend_graph(120, 800, 3)
+
+
+@pytest.mark.parametrize("by", ["random", "time"])
+def test_every_edge_falls_into_one_part_with_its_reverse(graph, tmp_path, by):
+    graph = timed(graph, 1000)
+    split = split_edges(graph, EVEN.model_copy(update={"by": by}), tmp_path, seed=1)
+    parts = [edge_set(part) for part in (split.train.target.adjacency, split.valid.truth, split.test.truth)]
+    assert set.union(*parts) == edge_set(graph.target.adjacency)
+    assert sum(map(len, parts)) == graph.target.adjacency.num_edges
+    for part in parts:
+        assert part == undirected(part)
+
+
+@pytest.mark.parametrize("by", ["random", "time"])
+def test_the_parts_have_their_shares(make_random_friend_graph, tmp_path, by):
+    graph = timed(make_random_friend_graph(2000, 20000, 1), 10**9)
+    split = split_edges(graph, SplittingConfig(by=by, valid=0.1, test=0.2), tmp_path, seed=1)
+    edges = graph.target.adjacency.num_edges
+    tolerance = 0.01 if by == "random" else 1e-4
+    assert split.valid.truth.num_edges / edges == pytest.approx(0.1, abs=tolerance)
+    assert split.test.truth.num_edges / edges == pytest.approx(0.2, abs=tolerance)
+
+
+def test_a_random_part_hangs_on_the_pair_alone(graph, tmp_path):
+    whole = split_edges(graph, EVEN, tmp_path / "whole", seed=4)
+    adjacency = graph.target.adjacency
+    kept = (adjacency.sources() + adjacency.indices) % 3 != 0
+    fewer = from_pairs(adjacency.sources()[kept], adjacency.indices[kept], num_nodes=graph.num_nodes)
+    relation = replace(graph.target, adjacency=fewer)
+    part = split_edges(graph.with_edges((relation,), fewer), EVEN, tmp_path / "part", seed=4)
+    assert edge_set(part.test.truth) == edge_set(whole.test.truth) & edge_set(fewer)
+
+
+def test_seeds_give_different_splits_and_repeat_themselves(graph, tmp_path):
+    first, again, other = (split_edges(graph, EVEN, tmp_path / str(i), seed=s) for i, s in enumerate((5, 5, 6)))
+    assert edge_set(first.test.truth) == edge_set(again.test.truth)
+    assert edge_set(first.test.truth) != edge_set(other.test.truth)
+
+
+@settings(max_examples=40, deadline=None)
+@given(moments=st.integers(1, 60), valid=st.floats(0.02, 0.4), test=st.floats(0.02, 0.4), seed=st.integers(0, 99))
+def test_a_split_by_time_takes_the_latest_and_cuts_no_instant(
+    make_random_friend_graph, tmp_path_factory, moments, valid, test, seed
+):
+    graph = timed(make_random_friend_graph(30, 80, seed), moments, seed)
+    adjacency = graph.target.adjacency
+    once = np.sort(adjacency.times[adjacency.sources() < adjacency.indices])
+    expected = cut_by_hand(once, valid=valid, test=test)
+    config = SplittingConfig(by="time", valid=valid, test=test)
+    directory = tmp_path_factory.mktemp("split")
+    if not all(len(part) for part in expected):
+        with pytest.raises(SplitError, match="part is empty"):
+            split_edges(graph, config, directory, seed=0)
+        return
+    split = split_edges(graph, config, directory, seed=0)
+    for part, by_hand in zip((split.train.target.adjacency, split.valid.truth, split.test.truth), expected, strict=True):
+        assert np.sort(part.times)[::2].tolist() == by_hand.tolist()
+    check_no_leak(split)
+
+
+def test_negative_and_extreme_times_are_ordered_like_others(graph, tmp_path):
+    adjacency = timed(graph, 50).target.adjacency
+    stretched = (adjacency.times - 25) * ((2**63 - 1) // 25)
+    far = split_edges(with_arrays(graph, times=stretched), SplittingConfig(by="time"), tmp_path / "far", seed=0)
+    near = split_edges(timed(graph, 50), SplittingConfig(by="time"), tmp_path / "near", seed=0)
+    assert edge_set(far.test.truth) == edge_set(near.test.truth)
+    assert edge_set(far.valid.truth) == edge_set(near.valid.truth)
+
+
+def test_times_and_weights_stay_with_their_edges(graph, tmp_path):
+    graph = timed(graph, 1000)
+    adjacency = graph.target.adjacency
+    graph = with_arrays(graph, weights=(adjacency.sources() * 1000 + adjacency.indices).astype(np.float32))
+    split = split_edges(graph, EVEN, tmp_path, seed=1)
+    times = dict(zip(zip(adjacency.sources(), adjacency.indices, strict=True), adjacency.times, strict=True))
+    for part in (split.train.target.adjacency, split.valid.truth, split.test.truth):
+        assert part.weights.tolist() == (part.sources() * 1000 + part.indices).tolist()
+        assert part.times.tolist() == [times[edge] for edge in zip(part.sources(), part.indices, strict=True)]
+
+
+def test_given_parts_are_kept_whatever_the_rule(graph, tmp_path):
+    labels = {pair: (sum(pair) % 5 == 0) + 2 * (sum(pair) % 5 == 1) for pair in edge_set(graph.target.adjacency)}
+    graph = timed(with_arrays(graph, parts=symmetric(graph.target.adjacency, labels, np.int8)), 1000)
+    for by in ("given", "random", "time"):
+        split = split_edges(graph, SplittingConfig(by=by), tmp_path / by, seed=1)
+        assert edge_set(split.valid.truth) == {pair for pair, part in labels.items() if part == 1}
+        assert edge_set(split.test.truth) == {pair for pair, part in labels.items() if part == 2}
+        check_no_leak(split)
+
+
+@pytest.mark.parametrize("by", ["random", "time"])
+def test_a_part_that_is_not_given_is_drawn_from_train(graph, tmp_path, by):
+    labels = {pair: 2 * (sum(pair) % 4 == 0) for pair in edge_set(graph.target.adjacency)}
+    graph = timed(with_arrays(graph, parts=symmetric(graph.target.adjacency, labels, np.int8)), 1000)
+    split = split_edges(graph, SplittingConfig(by=by, valid=0.2), tmp_path, seed=1)
+    assert edge_set(split.test.truth) == {pair for pair, part in labels.items() if part == 2}
+    drawn = split.valid.truth.num_edges / sum(part == 0 for part in labels.values())
+    assert drawn == pytest.approx(0.2, abs=0.08 if by == "random" else 0.01)
+    if by == "time":
+        assert split.train.target.adjacency.times.max() < split.valid.truth.times.min()
+    check_no_leak(split)
+
+
+def test_given_refuses_tables_that_give_nothing_or_only_one_part(graph, tmp_path):
+    with pytest.raises(SplitError, match="no split at all for the relation 'friend'"):
+        split_edges(graph, SplittingConfig(by="given"), tmp_path, seed=0)
+    labels = {pair: 2 * (sum(pair) % 4 == 0) for pair in edge_set(graph.target.adjacency)}
+    halfway = with_arrays(graph, parts=symmetric(graph.target.adjacency, labels, np.int8))
+    with pytest.raises(SplitError, match="only a test part"):
+        split_edges(halfway, SplittingConfig(by="given"), tmp_path, seed=0)
+
+
+def test_time_refuses_edges_without_times(graph, tmp_path):
+    with pytest.raises(SplitError, match="have none"):
+        split_edges(graph, SplittingConfig(by="time"), tmp_path, seed=0)
+
+
+def test_an_empty_part_is_refused_with_its_counts(make_friend_graph, tmp_path):
+    graph = make_friend_graph(np.array([0, 1]), np.array([1, 2]), num_nodes=3)
+    with pytest.raises(SplitError, match="part is empty: of the edges of 'friend'"):
+        split_edges(graph, SplittingConfig(valid=0.01, test=0.01), tmp_path, seed=0)
+    instant = with_arrays(graph, times=np.zeros(4, np.int64))
+    with pytest.raises(SplitError, match="0 fall to train, 0 to valid and 2 to test"):
+        split_edges(instant, SplittingConfig(by="time"), tmp_path, seed=0)
+
+
+def test_an_edgeless_relation_is_refused(tmp_path, make_friend_graph):
+    graph = make_friend_graph(np.array([], int), np.array([], int), num_nodes=3)
+    with pytest.raises(SplitError, match="train part is empty"):
+        split_edges(graph, SplittingConfig(), tmp_path, seed=0)
+
+
+@pytest.mark.parametrize("values", [{"valid": 0}, {"test": 1}, {"valid": 0.6, "test": 0.4}, {"supervision": 0}])
+def test_shares_that_cannot_be_are_refused(values):
+    with pytest.raises(ValidationError):
+        SplittingConfig(**values)
+
+
+def test_messages_of_one_friendship_are_the_train_edges_themselves(graph, tmp_path):
+    split = split_edges(graph, EVEN, tmp_path, seed=1)
+    assert split.train.messages is split.train.target.adjacency
+    assert not (tmp_path / "messages").exists()
+    assert undirected(pair_set(split)) == edge_set(split.train.messages)
+    assert all(source < target for source, target in pair_set(split))
+
+
+def test_edges_that_only_supervise_carry_no_messages_but_stay_known(graph, tmp_path):
+    split = split_edges(graph, SplittingConfig(supervision=0.4), tmp_path, seed=1)
+    messages, supervising = edge_set(split.train.messages), undirected(pair_set(split))
+    assert not messages & supervising
+    assert messages | supervising == edge_set(split.train.target.adjacency)
+    assert len(supervising) / split.train.target.adjacency.num_edges == pytest.approx(0.4, abs=0.08)
+    check_no_leak(split)
+
+
+@pytest.mark.parametrize("supervision", [1.0, 0.5])
+def test_only_the_first_relation_is_divided(tmp_path, supervision):
+    graph = shop_graph()
+    split = split_edges(graph, SplittingConfig(valid=0.2, test=0.3, supervision=supervision), tmp_path, seed=2)
+    quiet = pair_set(split) if supervision < 1 else set()
+    heard = edge_set(split.train.target.adjacency) - quiet
+    assert split.train.relations[1] is graph.relations[1]
+    assert edge_set(split.train.messages) == undirected(heard | edge_set(graph.relations[1].adjacency))
+    assert all(source < 40 <= target for source, target in edge_set(split.test.truth))
+    check_no_leak(split)
+
+
+def test_a_pair_that_another_relation_holds_still_carries_messages(graph, tmp_path):
+    second = replace(graph.target, name="colleague")
+    doubled = graph.with_edges((graph.target, second), graph.messages)
+    split = split_edges(doubled, EVEN, tmp_path, seed=1)
+    assert edge_set(split.train.messages) == edge_set(graph.messages)
+    check_no_leak(split)
+
+
+def test_valid_friends_are_known_when_testing_and_none_when_validating(graph, tmp_path):
+    split = split_edges(graph, EVEN, tmp_path, seed=1)
+    assert edge_set(split.test.known) == edge_set(split.valid.truth)
+    assert split.valid.known.num_edges == 0
+    assert split.valid.known.num_nodes == graph.num_nodes
+
+
+def test_a_query_without_train_edges_stays_in_the_evaluation(make_friend_graph, tmp_path):
+    graph = make_friend_graph(np.arange(0, 400, 2), np.arange(1, 401, 2), num_nodes=400)
+    split = split_edges(graph, EVEN, tmp_path, seed=1)
+    cold = (split.train.target.adjacency.degrees() == 0) & (split.test.truth.degrees() > 0)
+    assert cold.sum() == split.test.truth.num_edges
+
+
+def test_an_opened_split_is_the_one_that_was_written(graph, tmp_path):
+    graph = timed(graph, 1000)
+    written = split_edges(graph, SplittingConfig(by="time", supervision=0.5), tmp_path, seed=1)
+    opened = open_split(tmp_path, graph)
+    assert opened.cutoffs == written.cutoffs
+    for name in ("sources", "targets"):
+        assert np.array_equal(getattr(opened.supervision, name), getattr(written.supervision, name))
+    assert edge_set(opened.train.messages) == edge_set(written.train.messages)
+    assert json.loads((tmp_path / "split.json").read_text())["edges"]["test"] == written.test.truth.num_edges // 2
+
+
+def test_passes_in_small_runs_write_the_same_files(graph, tmp_path, monkeypatch):
+    whole = split_edges(graph, EVEN, tmp_path / "whole", seed=1)
+    from amity.splitting import assignment, split, streams
+
+    for module in (split, streams):
+        monkeypatch.setattr(module, "row_ranges", lambda indptr: assignment.row_ranges(indptr, edges=7))
+    runs = split_edges(graph, EVEN, tmp_path / "runs", seed=1)
+    files = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.npy"))
+    assert files
+    for file in files:
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "runs" / file).read_bytes()
+    assert whole.supervision.count == runs.supervision.count

@@ -1,0 +1,217 @@
+"""The run directory: whole files, or a clear refusal."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from amity.artifacts import Run, fingerprint, write_atomically
+from amity.errors import ArtifactError
+
+FACTS = {"inputs": {}, "section": {"seed": 1}, "code": "0.1.0"}
+
+
+def write_stage(run: Run, text: str, name: str = "train") -> None:
+    """A stage whose artifact is one file and one folder of two files."""
+    with run.stage(name, **FACTS) as staging:
+        (staging.path / "model.txt").write_text(text)
+        (staging.path / "graph" / "edges").mkdir(parents=True)
+        (staging.path / "graph" / "page.json").write_text(text * 2)
+        (staging.path / "graph" / "edges" / "indices.npy").write_text(text * 3)
+        staging.summary["length"] = len(text)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run(tmp_path / "run", write=True)
+    write_stage(run, "first")
+    return run
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(path)): file.read_text()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name not in ("manifest.json", ".lock")
+    }
+
+
+def test_a_finished_stage_is_recorded_with_what_it_wrote(run: Run):
+    record = run.verify("train")
+    assert set(record.outputs) == {"model.txt", "graph/page.json", "graph/edges/indices.npy"}
+    assert record.outputs["graph/page.json"].bytes == 10
+    assert record.section == {"seed": 1}
+    assert record.summary == {"length": 5}
+    assert record.seconds >= 0
+    assert record.peak_rss_bytes > 1 << 20
+
+
+def test_the_digest_of_a_stage_depends_on_every_file_it_wrote(run: Run):
+    before = run.stages["train"].digest
+    write_stage(run, "first")
+    assert run.stages["train"].digest == before
+    write_stage(run, "other")
+    assert run.stages["train"].digest != before
+
+
+def test_a_stage_that_is_done_again_replaces_whole_folders(run: Run):
+    with run.stage("train", **FACTS) as staging:
+        (staging.path / "graph").mkdir()
+        (staging.path / "graph" / "only.json").write_text("x")
+    assert set(contents(run.path)) == {"model.txt", "graph/only.json"}
+
+
+def test_a_stage_that_raises_changes_nothing(run: Run):
+    before = contents(run.path)
+    with pytest.raises(TypeError), run.stage("train", **FACTS) as staging:
+        (staging.path / "model.txt").write_text(None)  # pyright: ignore[reportArgumentType]
+    assert contents(run.path) == before
+    run.verify("train")
+
+
+@pytest.mark.parametrize("place", ["model.txt", "graph/edges/indices.npy"])
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (lambda path: path.unlink(), "missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes instead of"),
+        (lambda path: path.write_bytes(path.read_bytes()[::-1]), "checksum"),
+        (lambda path: path.write_bytes(b""), "0 bytes instead of"),
+    ],
+)
+def test_a_harmed_file_is_refused_in_one_paragraph_that_names_it(
+    run: Run, place: str, harm: Callable[[Path], object], found: str
+):
+    harm(run.path / place)
+    with pytest.raises(ArtifactError, match=found) as refusal:
+        Run(run.path, write=False).verify("train")
+    message = str(refusal.value)
+    assert str(run.path / place) in message
+    assert "amity train" in message
+    assert "\n" not in message
+
+
+def test_a_file_that_nobody_wrote_is_refused(run: Run):
+    (run.path / "graph" / "edges" / "times.npy").write_text("planted")
+    with pytest.raises(ArtifactError, match=r"times\.npy was not written by `amity train`"):
+        run.verify("train")
+
+
+def test_files_beside_the_artifacts_are_nobodys_business(run: Run):
+    (run.path / "notes.txt").write_text("mine")
+    run.verify("train")
+
+
+def test_a_stage_that_has_not_run_is_named(run: Run):
+    with pytest.raises(ArtifactError, match="no finished `embed` stage"):
+        run.verify("embed")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace('"seed": 1', '"seed": 2'),
+        lambda text: "[]",
+        lambda text: "{}",
+        lambda text: text.replace("amity run 1", "amity run 9"),
+    ],
+)
+def test_a_spoiled_manifest_is_refused(run: Run, spoil: Callable[[str], str]):
+    manifest = run.path / "manifest.json"
+    manifest.write_text(spoil(manifest.read_text()))
+    with pytest.raises(ArtifactError, match="not what amity wrote"):
+        Run(run.path, write=False)
+
+
+def test_a_directory_without_a_manifest_is_no_run(tmp_path: Path):
+    with pytest.raises(ArtifactError, match="is no run of amity"):
+        Run(tmp_path, write=False)
+
+
+def test_a_file_cannot_be_a_run(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="is a file"):
+        Run(tmp_path / "file", write=True)
+
+
+def test_a_second_writer_is_turned_away_until_the_first_is_done(run: Run):
+    with pytest.raises(ArtifactError, match="Another process is writing"):
+        Run(run.path, write=True)
+    Run(run.path, write=False).verify("train")
+    run.close()
+    Run(run.path, write=True).close()
+
+
+def test_a_changed_table_changes_the_fingerprint(tmp_path: Path):
+    (tmp_path / "edges.csv").write_text("src,dst\n1,2\n")
+    before = fingerprint(tmp_path, suffixes=(".csv",))
+    (tmp_path / "readme.md").write_text("hello")
+    assert fingerprint(tmp_path, suffixes=(".csv",)) == before
+    (tmp_path / "edges.csv").write_text("src,dst\n1,3\n")
+    assert fingerprint(tmp_path, suffixes=(".csv",)) != before
+
+
+def test_writing_atomically_leaves_nothing_beside_the_file(tmp_path: Path):
+    write_atomically(tmp_path / "page.json", b"one")
+    write_atomically(tmp_path / "page.json", b"two")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.json"]
+    assert (tmp_path / "page.json").read_bytes() == b"two"
+
+
+FILE_OPERATIONS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
+
+
+def write_and_die(path: Path, moment: int) -> int:
+    """Write a stage in a child process that is killed before its file operation number `moment`; its exit status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    calls = 0
+
+    def watch(event: str, arguments: tuple) -> None:
+        nonlocal calls
+        if event in FILE_OPERATIONS:
+            calls += 1
+            if calls == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        run = Run(path, write=True)
+        sys.addaudithook(watch)
+        write_stage(run, "other")
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def test_a_kill_at_any_file_operation_leaves_the_old_artifact_or_the_new_one(tmp_path: Path):
+    found, moment, status = [], 0, -signal.SIGKILL
+    while status == -signal.SIGKILL:
+        moment += 1
+        path = tmp_path / str(moment)
+        with Run(path, write=True) as run:
+            write_stage(run, "first")
+        status = write_and_die(path, moment)
+        Run(path, write=False).verify("train")
+        text = (path / "model.txt").read_text()
+        assert (path / "graph" / "page.json").read_text() == text * 2
+        assert (path / "graph" / "edges" / "indices.npy").read_text() == text * 3
+        found.append(text)
+        with Run(path, write=True) as run:
+            write_stage(run, "third")
+        assert set(contents(path)) == {"model.txt", "graph/page.json", "graph/edges/indices.npy"}
+    assert status == 0
+    assert found == sorted(found), "once committed, the new artifact stays"
+    assert set(found) == {"first", "other"}
+    assert moment > 30
+
+
+def test_a_reader_does_not_disturb_a_writer(run: Run):
+    with run.stage("embed", **FACTS) as staging:
+        (staging.path / "vectors.npy").write_text("1")
+        Run(run.path, write=False).verify("train")
+        assert staging.path.is_dir()
