@@ -171,7 +171,7 @@ def test_the_table_sets_model_and_baselines_side_by_side(report):
 
 MARKS = [Mark(0.1, 0.05, 0.2), Mark(math.nan), Mark(0.4, 0.3, 0.5)]
 CHARTS = {
-    "dots": dots(41.3, ringed=36, sentence=NASTY),
+    "dots": dots(41.3, ringed=36.0, sentence=NASTY),
     "curves": curves([Series(NASTY, "c0", MARKS), Series("b", "c1", MARKS)], [0, 0.5, 1], {NASTY: 0.0}, sentence="s"),
     "grouped": grouped_bars([["0", "5"], [NASTY], ["2"]], [Series(NASTY, "c0", MARKS)], sentence="s"),
     "ranked": ranked_bars([Series(NASTY, "c0", [Mark(0.5, 0.4, 0.6)]), Series("b", "c1", [Mark(0.0)])], sentence="s"),
@@ -191,7 +191,7 @@ def test_charts_are_well_formed_and_say_what_they_show(name):
 
 
 def test_as_many_dots_are_full_as_were_found():
-    root = ElementTree.fromstring(dots(41.25, ringed=36, sentence="s"))
+    root = ElementTree.fromstring(dots(41.25, ringed=36.0, sentence="s"))
     full = [float(circle.attrib["r"]) for circle in root if circle.attrib["class"].startswith("fill")]
     area = sum(radius**2 for radius in full) / max(full) ** 2
     assert area == pytest.approx(41.25, abs=0.02)
@@ -207,6 +207,6 @@ def test_bars_are_as_high_as_their_numbers():
 
 def test_numbers_are_written_for_people():
     assert write_number(0.4137, "percent") == "41.4 %"
-    assert [write_number(seconds, "seconds") for seconds in (90, 600)] == ["90.0 s", "10.0 min"]
-    assert [write_number(size, "bytes") for size in (2**29, 3 * 2**30)] == ["512 MiB", "3.0 GiB"]
+    assert [write_number(seconds, "seconds") for seconds in (90.0, 600.0)] == ["90.0 s", "10.0 min"]
+    assert [write_number(size, "bytes") for size in (2.0**29, 3 * 2.0**30)] == ["512 MiB", "3.0 GiB"]
     assert write_number(math.nan, "percent") == "–"

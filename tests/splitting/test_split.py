@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from amity.errors import SplitError
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
-from amity.splitting import Split, SplittingConfig, check_no_leak, open_split, split_edges
+from amity.splitting import Split, SplittingConfig, assignment, check_no_leak, open_split, split_edges
 
 EVEN = SplittingConfig(valid=0.2, test=0.3)
 
@@ -136,7 +136,9 @@ def test_a_split_by_time_takes_the_latest_and_cuts_no_instant(
             split_edges(graph, config, directory, seed=0)
         return
     split = split_edges(graph, config, directory, seed=0)
-    for part, by_hand in zip((split.train.target.adjacency, split.valid.truth, split.test.truth), expected, strict=True):
+    for part, by_hand in zip(
+        (split.train.target.adjacency, split.valid.truth, split.test.truth), expected, strict=True
+    ):
         assert np.sort(part.times)[::2].tolist() == by_hand.tolist()
     check_no_leak(split)
 
@@ -283,10 +285,7 @@ def test_an_opened_split_is_the_one_that_was_written(graph, tmp_path):
 
 def test_passes_in_small_runs_write_the_same_files(graph, tmp_path, monkeypatch):
     whole = split_edges(graph, EVEN, tmp_path / "whole", seed=1)
-    from amity.splitting import assignment, split, streams
-
-    for module in (split, streams):
-        monkeypatch.setattr(module, "row_ranges", lambda indptr: assignment.row_ranges(indptr, edges=7))
+    monkeypatch.setattr(assignment, "EDGES_AT_ONCE", 7)
     runs = split_edges(graph, EVEN, tmp_path / "runs", seed=1)
     files = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.npy"))
     assert files

@@ -55,8 +55,8 @@ def weighted_sums(
 ) -> Float[Tensor, "targets dim"]:
     """The sum of weight times value over the sources of each target; each head weighs its own slice of the values.
 
-    Gradients reach values and weights. No tensor of edges by dim is ever made, and every sum is taken in the order
-    of the edges, so that result and gradients are bitwise the same for any number of threads.
+    Gradients reach the values; the weights are constants. No tensor of edges by dim is ever made, and every sum is
+    taken in the order of the edges, so that result and gradients are bitwise the same for any number of threads.
     """
     return _WeightedSums.apply(values, weights, edges)  # pyright: ignore[reportReturnType]
 
@@ -64,7 +64,7 @@ def weighted_sums(
 class _WeightedSums(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weights: Tensor, edges: Edges) -> Tensor:
-        ctx.save_for_backward(values, weights)
+        ctx.save_for_backward(weights)
         ctx.edges = edges
         sums = values.new_zeros(len(edges.indptr) - 1, values.shape[1])
         sum_rows((edges.indptr, edges.indices), array(weights), array(values), sums.numpy())
@@ -72,17 +72,11 @@ class _WeightedSums(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        values, weights = ctx.saved_tensors
-        edges, gradient = ctx.edges, array(gradients[0])
-        to_values = to_weights = None
-        if ctx.needs_input_grad[0]:
-            to_values = torch.zeros_like(values, memory_format=torch.contiguous_format)
-            sum_transposed(edges.transposed, array(weights), gradient, to_values.numpy())
-        if ctx.needs_input_grad[1]:
-            to_weights = torch.empty_like(weights, memory_format=torch.contiguous_format)
-            dot_edges((edges.indptr, edges.indices), gradient, array(values), to_weights.numpy())
-        return to_values, to_weights, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (weights,), edges, gradient = ctx.saved_tensors, ctx.edges, gradients[0]
+        to_values = gradient.new_zeros(edges.num_sources, gradient.shape[1])
+        sum_transposed(edges.transposed, array(weights), array(gradient), to_values.numpy())
+        return to_values, None, None
 
 
 def prefixes(states: Float[Tensor, "nodes dim"], *lengths: int) -> tuple[Tensor, ...]:
@@ -92,12 +86,12 @@ def prefixes(states: Float[Tensor, "nodes dim"], *lengths: int) -> tuple[Tensor,
 
 class _Prefixes(Function):
     @staticmethod
-    def forward(ctx: Any, states: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
+    def forward(_: Any, states: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
         return states.view_as(states), *(states[:length] for length in lengths)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(_: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         for gradient in gradients[1:]:
             total[: len(gradient)] += gradient

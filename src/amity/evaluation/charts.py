@@ -35,11 +35,11 @@ class Frame:
     """Where numbers lie on the paper: the y axis runs from 0 to `top`, the x axis from 0 to 1."""
 
     top: float
-    left: float = 44
-    right: float = 12
-    height: float = 260
-    above: float = 12
-    below: float = 34
+    left: int = 44
+    right: int = 12
+    height: int = 260
+    above: int = 12
+    below: int = 34
 
     def x(self, share: float) -> float:
         """From the left edge of the plot to its right edge."""
@@ -86,7 +86,7 @@ def curves(series: Sequence[Series], positions: Sequence[float], ticks: dict[str
             )
     if labelled:
         parts.extend(_end_labels(frame, series))
-    return _svg(parts, frame.height, sentence)
+    return _svg(parts, float(frame.height), sentence)
 
 
 def grouped_bars(groups: Sequence[Sequence[str]], series: Sequence[Series], *, sentence: str) -> str:
@@ -106,7 +106,7 @@ def grouped_bars(groups: Sequence[Sequence[str]], series: Sequence[Series], *, s
             if not math.isnan(mark.value):
                 left = middle + (place - len(series) / 2) * bar
                 parts.append(_bar(frame, left, bar, mark, one))
-    return _svg(parts, frame.height, sentence)
+    return _svg(parts, float(frame.height), sentence)
 
 
 def ranked_bars(series: Sequence[Series], *, sentence: str, unit: str = "percent") -> str:
@@ -127,7 +127,7 @@ def ranked_bars(series: Sequence[Series], *, sentence: str, unit: str = "percent
             low = left + scale * mark.low
             parts.append(f'<path class="whisker" d="M{low:.1f} {y + 10}H{far:.1f}"/>')
         parts.append(f'<text class="number" x="{far + 8:.1f}" y="{y + 15}">{write_number(mark.value, unit)}</text>')
-    return _svg(parts, len(series) * step, sentence)
+    return _svg(parts, float(len(series) * step), sentence)
 
 
 def write_number(value: float, unit: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -47,7 +47,7 @@ class EvaluationConfig(Section):
     """How often an interval is to cover the true mean."""
 
     @model_validator(mode="after")
-    def _headline_is_measured(self) -> Self:
+    def _headline_is_measured(self) -> "EvaluationConfig":
         if self.headline not in self.k:
             raise ValueError(f"headline ({self.headline}) is not one of k ({', '.join(map(str, self.k))}); add it to k")
         return self

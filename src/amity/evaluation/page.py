@@ -133,7 +133,7 @@ def _by_degree(report: Report) -> str:
 def _by_distance(report: Report) -> str:
     parts = report["metrics"][_headline(report)]["by_distance"]
     labels = [(name, f"{entry['queries']:,} queries") for name, entry in parts.items()]
-    note = "Two hops: the pair shares a neighbor in training. Beyond: it does not, and counting shared ones is blind."
+    note = "Two hops: the pair shares a neighbor in training. Beyond: it shares none, so counting finds nothing."
     return _bars(report, "by_distance", labels, "Near and far", note)
 
 
@@ -172,7 +172,7 @@ def _amounts(report: Report, key: str, title: str, note: str) -> str:
     amounts = report.get(key)
     if not isinstance(amounts, dict) or not amounts:
         return ""
-    bars = [Series(stage, "c0", [Mark(float(amount))]) for stage, amount in amounts.items()]
+    bars = [Series(stage, "c1", [Mark(float(amount))]) for stage, amount in amounts.items()]
     unit = "bytes" if key.endswith("bytes") else "seconds"
     total = "" if unit == "bytes" else f" Together {write_number(sum(map(float, amounts.values())), unit)}."
     return _section(title, note + total, ranked_bars(bars, sentence=note, unit=unit))

@@ -13,6 +13,8 @@ from amity.kernels import kernel, mix, parallel_kernel
 MISSING = -1
 """What a look-up gives for an id that is not there."""
 
+_BLOCK = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -103,16 +105,26 @@ def insert(known, slots, keys):
 @parallel_kernel
 def look_up(keys, slots, wanted):
     """The row of each wanted key, or -1 where it is absent."""
-    mask = np.uint64(len(slots) - 1)
     rows = np.empty(len(wanted), np.int64)
-    for i in numba.prange(len(wanted)):
-        slot = np.uint64(mix(wanted[i])) & mask
-        row = np.int64(slots[slot])
-        while row != -1 and keys[row] != wanted[i]:
-            slot = (slot + np.uint64(1)) & mask
-            row = np.int64(slots[slot])
-        rows[i] = row
+    for block in numba.prange((len(wanted) + _BLOCK - 1) // _BLOCK):
+        _look_up_block(keys, slots, wanted[block * _BLOCK : (block + 1) * _BLOCK], rows[block * _BLOCK :])
     return rows
+
+
+@kernel
+def _look_up_block(keys, slots, wanted, rows):
+    """Fetch first and compare then, so that many cache misses are under way at a time."""
+    mask = np.uint64(len(slots) - 1)
+    for i in range(len(wanted)):
+        rows[i] = slots[np.uint64(mix(wanted[i])) & mask]
+    for i in range(len(wanted)):
+        row = rows[i]
+        if row != MISSING and keys[row] != wanted[i]:
+            slot = np.uint64(mix(wanted[i])) & mask
+            while row != MISSING and keys[row] != wanted[i]:
+                slot = (slot + np.uint64(1)) & mask
+                row = np.int64(slots[slot])
+            rows[i] = row
 
 
 @parallel_kernel

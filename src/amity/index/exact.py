@@ -21,12 +21,13 @@ from amity.index.ranking import (
     to_key,
     to_score,
 )
+from amity.index.threads import kernel_threads
 from amity.kernels import kernel, parallel_kernel
 
 QUERY_BLOCK = 512
 """How many queries are answered at once."""
-SCORE_BLOCK = 1 << 21
-"""How many scores are computed before the best of them are picked: 8 MiB, within the last cache."""
+SCORE_BLOCK = 1 << 20
+"""How many scores are computed before the best of them are picked: 4 MiB, within the last cache."""
 GLANCE = 32
 """How many scores are compared with the limit at a glance."""
 HEAD = 2
@@ -65,7 +66,8 @@ class ExactIndex:
     ) -> Hits:
         """The k best positions for each query: see `Index.search`."""
         questions = self.ask(queries, k=k, excluded=excluded, names=names)
-        return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
+        with kernel_threads(len(queries)):
+            return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
 
     def ask(
         self, queries: ndarray, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"] | None

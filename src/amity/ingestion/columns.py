@@ -33,7 +33,6 @@ MAX_CATEGORIES = 65_536
 """Most distinct values of a column that is taken for a category unasked."""
 NODES_PER_CATEGORY = 2
 """Least number of nodes that share a value, on average, for a column to be taken for a category unasked."""
-_LISTS_PER_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,6 @@ class ColumnSource:
 
     def chunks(self, rows: int) -> Iterator[tuple[Chunk, pa.Array]]:
         """The values of the nodes, in order, nulls where they are unknown."""
-        rows = max(1, rows // _LISTS_PER_CHUNK) if is_list(self.kind) else rows
         for chunk in self.nodes.chunks([self.name], rows=rows):
             values = chunk.columns[self.name]
             yield chunk, values if is_list(self.kind) else without_markers(values, self.markers)
@@ -129,8 +127,9 @@ def _settle_repeating(source: ColumnSource, place: Place) -> tuple[str, Vocabula
     def ids() -> Iterator[Ids]:
         nonlocal known
         for chunk, values in source.chunks(place.rows):
-            yield (present := to_ids(chunk, source.name, values).drop_null())
-            known += len(present)
+            given = to_ids(chunk, source.name, values).drop_null()
+            known += len(given)
+            yield given
 
     dictionary = collect(ids(), limit=MAX_CATEGORIES)
     if dictionary is not None and known >= NODES_PER_CATEGORY * dictionary.size:
@@ -226,7 +225,7 @@ def _rows(chunk: Chunk) -> ndarray:
 
 
 def _write_bag(source: ColumnSource, place: Place, prefix: str, _: Vocabulary | None) -> Column:
-    entries = list_bag(source.nodes, source.name, source.config, rows=max(1, place.rows // _LISTS_PER_CHUNK))
+    entries = list_bag(source.nodes, source.name, source.config, rows=place.rows)
     return write_bag(source.name, entries, source.nodes.vocabulary.size, place, prefix)[0]
 
 

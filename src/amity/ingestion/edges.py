@@ -25,8 +25,8 @@ from amity.ingestion.values import (
 )  # fmt: skip
 from amity.ingestion.vocabulary import Ids, is_text
 
-_LISTS_PER_CHUNK = 16
-"""How many times fewer rows of lists than of single values are read at a time."""
+
+_DEFAULTS = {role: EdgesConfig.model_fields[role].default for role in ("time", "weight", "split")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def open_edges(table: Table, config: EdgesConfig, part: int = -1) -> EdgeTable:
                           f"{table.type_of(config.sequence)}", "Name a list column.")  # fmt: skip
     for flag in config.flags.values():
         table.type_of(flag)
-    if config.sequence and any(config.model_fields_set & {"time", "weight", "split"}):
+    if config.sequence and {config.time, config.weight, config.split} - set(_DEFAULTS.values()) - {""}:
         raise DataError(
             f"{table.name}: a sequence has no time, weight or split columns. Leave them out of [ingestion]."
         )
@@ -104,8 +104,6 @@ def open_edges(table: Table, config: EdgesConfig, part: int = -1) -> EdgeTable:
 def read_edges(edges: EdgeTable, *, rows: int) -> Iterator[EdgeChunk]:
     """The edges of a table in order; rows with a null id, or that no flag claims, are dropped and counted."""
     config = edges.config
-    if config.sequence:
-        rows = max(1, rows // _LISTS_PER_CHUNK)
     for chunk in edges.table.chunks(edges.columns, rows=rows):
         yield _unroll(edges, chunk) if config.sequence else _read_rows(edges, chunk)
 
@@ -113,7 +111,7 @@ def read_edges(edges: EdgeTable, *, rows: int) -> Iterator[EdgeChunk]:
 def _optional(table: Table, config: EdgesConfig, role: str) -> str:
     """The column of a role: what the config names, which must exist, or else the default where it exists."""
     name = getattr(config, role)
-    if role in config.model_fields_set:
+    if name != _DEFAULTS[role]:
         if name:
             table.type_of(name)
         return name

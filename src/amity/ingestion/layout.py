@@ -100,7 +100,7 @@ def columns_of(kind: str, relations: dict[str, EdgesConfig], opened: dict[str, l
 
 def _nodes_of(data: Path, kind: str, config: IngestionConfig, *, alone: bool) -> NodesConfig:
     nodes = config.nodes.get(kind, NodesConfig())
-    if "table" not in nodes.model_fields_set:
+    if not nodes.table:
         tries = [f"nodes/{kind}", *(["nodes"] if alone else [])]
         found = [f"{name}{suffix}" for name in tries for suffix in SUFFIXES if (data / f"{name}{suffix}").exists()]
         nodes = nodes.model_copy(update={"table": found[0] if found else ""})

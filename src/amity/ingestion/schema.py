@@ -51,8 +51,8 @@ class NodesConfig(Section):
     """The nodes of one kind."""
 
     table: str = ""
-    """The table, or a pattern such as `nodes/user-*.parquet`. When it is not given: `nodes/<kind>.parquet`, or
-    `nodes.parquet` where there is one kind, if there is such a table; empty: the nodes are the ends of edges."""
+    """The table, or a pattern such as `nodes/user-*.parquet`; empty: `nodes/<kind>.parquet`, or `nodes.parquet` where
+    there is one kind, and without such a table the ends of edges."""
     id: str = "id"
     """The column of ids, integers or text."""
     missing: tuple[Marker, ...] = ()
@@ -131,7 +131,7 @@ class IngestionConfig(Section):
     """Memory that ingestion may take, in GiB. Edges are sorted in pieces that fit, whatever the size of their table;
     ids take about 30 bytes a node (text: more by its length) and must fit as well."""
     chunk_rows: PositiveInt = 1 << 20
-    """Rows of a table that are read at a time."""
+    """Values of a column that are read at a time; as many rows where they are not lists."""
 
     @field_validator("nodes", "edges")
     @classmethod
@@ -143,7 +143,7 @@ class IngestionConfig(Section):
 
 
 def complete_config(config: IngestionConfig, data: Path) -> IngestionConfig:
-    """Fill in what an `amity.toml` beside the tables says; keys that the config sets itself win.
+    """Fill in what an `amity.toml` beside the tables says; what the config sets itself wins.
 
     Raises `ConfigError` where that file is no `[ingestion]` section.
     """
@@ -164,7 +164,8 @@ def complete_config(config: IngestionConfig, data: Path) -> IngestionConfig:
         described = IngestionConfig.model_validate(page.get("ingestion", {}))
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
-    own = {name: getattr(config, name) for name in config.model_fields_set}
+    plain = IngestionConfig()
+    own = {name: value for name, value in config if value != getattr(plain, name)}
     return described.model_copy(update=own)
 
 

@@ -21,7 +21,8 @@ from amity.ingestion.buckets import FIELDS, Bucket, Buckets, files_for, shift_fo
 from amity.kernels import kernel
 
 _MAX_PAIRS = 2**62
-_BYTES_PER_PAIR = 64
+_BYTES_PER_PAIR = 56
+_BYTES_PER_FIELD = 16
 _WORKERS = 2
 
 
@@ -69,7 +70,7 @@ class PairSorter:
             )
         self._scratch, self.span, self._fields = scratch, span, fields
         # A quarter of the memory a worker; the rest is for ids and for chunks on their way.
-        self._capacity = max(1024, memory_bytes // (4 * _BYTES_PER_PAIR))
+        self._capacity = max(1024, memory_bytes // 4 // (_BYTES_PER_PAIR + _BYTES_PER_FIELD * len(fields)))
         wanted = files_for(expected, self._capacity)
         numbers = 2 * span.num_sources * span.num_targets
         self._shift = shift_for(numbers, wanted)

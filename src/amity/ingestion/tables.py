@@ -1,7 +1,7 @@
 """Tables on disk, Parquet or CSV, read in chunks; every fault is told with its file, column, row group and row."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,9 @@ class Table:
     """The Parquet file that is read: the table, or a copy made of a CSV."""
     schema: pa.Schema
     groups: Int64[ndarray, "groups_and_one"]
-    """Row group g holds rows `groups[g]` to `groups[g + 1]`; one group for a CSV."""
+    """Row group g holds rows `groups[g]` to `groups[g + 1]`."""
+    values_per_row: dict[str, int] = field(default_factory=dict)
+    """How long the lists of a column are on average, rounded up; absent where a column holds single values."""
 
     @property
     def num_rows(self) -> int:
@@ -55,10 +57,14 @@ class Table:
         return DataError(f"{self.name}, column `{column}`{place}: {what}. {remedy}")
 
     def chunks(self, columns: Sequence[str], *, rows: int) -> Iterator["Chunk"]:
-        """The rows in order, a few columns at a time; `DataError` where the file cannot be read on."""
+        """The rows in order, some columns at a time, fewer rows where these hold lists.
+
+        Raises `DataError` where the file cannot be read on.
+        """
         for column in columns:
             self.type_of(column)
         first, wanted = 0, list(dict.fromkeys(columns))
+        rows = max(1, rows // max(self.values_per_row.get(column, 1) for column in wanted))
         try:
             for batch in _batches(self.path, rows, wanted):
                 yield Chunk(self, first, dict(zip(batch.schema.names, batch.columns, strict=True)))
@@ -138,14 +144,26 @@ def open_table(data: Path, name: str, scratch: Path) -> Table:
     try:
         path = path if path.suffix == ".parquet" else _copy_csv(path, name, scratch)
         metadata = pq.read_metadata(path)
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         schema = metadata.schema.to_arrow_schema()
     except _FAULTS as error:
         raise _unreadable(name, error) from error
     _check_names(name, schema.names)
-    if sum(sizes) == 0:
+    if metadata.num_rows == 0:
         raise DataError(f"{name} holds no rows, only the columns {', '.join(schema.names)}. Fill it or leave it out.")
-    return Table(name, path, schema, np.cumsum([0, *sizes], dtype=np.int64))
+    bounds = np.cumsum([0, *(group.num_rows for group in groups)], dtype=np.int64)
+    return Table(name, path, schema, bounds, _values_per_row(groups))
+
+
+def _values_per_row(groups: list[pq.RowGroupMetaData]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for group in groups:
+        for number in range(group.num_columns):
+            column = group.column(number)
+            name = column.path_in_schema.split(".")[0]
+            totals[name] = totals.get(name, 0) + column.num_values
+    rows = sum(group.num_rows for group in groups)
+    return {name: -(-total // rows) for name, total in totals.items() if total > rows}
 
 
 def _check_names(name: str, columns: list[str]) -> None:

@@ -22,6 +22,8 @@ NEVER = int(np.iinfo(np.int64).max)
 """A cutoff that nothing passes."""
 
 HISTOGRAM_BITS = 12
+EDGES_AT_ONCE = 1 << 22
+"""How many edges a pass over the rows holds in memory at a time."""
 
 
 class SplittingConfig(Section):
@@ -114,10 +116,10 @@ def assign(adjacency: Adjacency, rule: Rule, rows: range) -> Int8[ndarray, "edge
     )
 
 
-def row_ranges(indptr: Int64[ndarray, "nodes_and_one"], *, edges: int = 1 << 22) -> Iterator[range]:
-    """Cut the rows into runs of about that many edges, for passes that hold one run at a time."""
+def row_ranges(indptr: Int64[ndarray, "nodes_and_one"]) -> Iterator[range]:
+    """Cut the rows into runs of about `EDGES_AT_ONCE`, for passes that hold one run at a time."""
     num_nodes = len(indptr) - 1
-    borders = np.searchsorted(indptr, np.arange(edges, int(indptr[-1]), edges))
+    borders = np.searchsorted(indptr, np.arange(EDGES_AT_ONCE, int(indptr[-1]), EDGES_AT_ONCE))
     rows = np.unique(np.concatenate([[0], np.minimum(borders, num_nodes), [num_nodes]]))
     for start, stop in zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True):
         yield range(start, stop)

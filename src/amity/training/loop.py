@@ -41,7 +41,7 @@ class TrainingConfig(Section):
     validation_growth: float = Field(default=1.2, ge=1.0)
     """Each further validation comes at so many times the step of the one before: small graphs need fewer steps."""
     patience: float = Field(default=2.0, gt=1.0)
-    """Stop at so many times the step of the best validation; its parameters are kept."""
+    """Stop at the first validation that comes at so many times the step of the best one; its parameters are kept."""
     checkpoint_every_s: PositiveFloat = 60.0
     """Seconds between two checkpoints."""
 
@@ -96,13 +96,14 @@ def train_model(
         progress.advance(standing.step)
         for step, (batch, inputs) in zip(steps, batches, strict=False):
             entry = {"step": step, **_update(trainable, model.encoder, batch, inputs, seed=seed)}
-            standing = replace(standing, step=step + 1)
+            standing, stop = replace(standing, step=step + 1), False
             if standing.step in validations:
                 entry["validation"] = validate(model)
                 standing = _judge(standing, entry["validation"], trainable)
+                stop = standing.step >= settings.patience * standing.best_step
             log.write({**entry, "waited_s": round(batches.waited_s, 3)})
             progress.advance(note=f"loss {entry['loss']:.3f}, best recall {max(standing.best_score, 0):.3f}")
-            if standing.step >= settings.patience * standing.best_step > 0:
+            if stop:
                 break
             if journal is not None and time.monotonic() - saved_s >= settings.checkpoint_every_s:
                 save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)

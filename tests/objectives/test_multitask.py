@@ -1,0 +1,115 @@
+"""A step of all objectives together: the sum, what is off, what is drawn, and who is masked."""
+
+import numpy as np
+import pytest
+import torch
+
+from amity.encoder import EncoderConfig, InputSource, build_model
+from amity.graph import Category
+from amity.objectives import CcaSsgConfig, GraphMaeConfig, Objectives, ObjectivesConfig, RetrievalConfig, multitask_loss
+from amity.sampling import Batch, sample_neighbors
+
+
+def make_step(graph, config: EncoderConfig):
+    model = build_model(graph, config, seed=0)
+    block = sample_neighbors(graph.messages, np.arange(70), fanout=(4, 3)[: config.layers], seed=1)
+    rng = np.random.default_rng(0)
+    batch = Batch(
+        step=0,
+        block=block,
+        queries=rng.integers(0, 70, 30),
+        candidates=np.arange(40),
+        positives=rng.integers(0, 40, 30),
+        masked=np.zeros((30, 40), bool),
+        log_rates=np.zeros(40, np.float32),
+    )
+    return model, batch, InputSource.of(model.transform, graph).gather(block.nodes)
+
+
+@pytest.fixture(scope="module")
+def graph(make_random_friend_graph):
+    town = Category("town", np.arange(120, dtype=np.int32) % 5, tuple("abcde"))
+    return make_random_friend_graph(120, 500, columns=(town,))
+
+
+@pytest.fixture(scope="module")
+def step(graph):
+    return make_step(graph, EncoderConfig(dim=8))
+
+
+def losses_of(step, config: ObjectivesConfig, *, seed: int = 5):
+    model, batch, inputs = step
+    return Objectives(config, model.transform, 8, seed=2)(model.encoder, batch, inputs, seed=seed)
+
+
+def test_the_total_is_the_weighted_sum():
+    losses = {"one": torch.tensor(2.0), "two": torch.tensor(3.0)}
+    assert float(multitask_loss(losses, {"one": 1.0, "two": 0.5, "off": 9.0})) == 3.5
+
+
+def test_all_three_objectives_reach_the_shared_encoder(step):
+    model, *_ = step
+    for name in ("retrieval", "cca_ssg", "graphmae"):
+        model.encoder.zero_grad()
+        losses_of(step, ObjectivesConfig())[name].backward()
+        for layer in model.encoder.layers:
+            assert layer.convolution.weight.grad.abs().sum() > 0
+        assert model.encoder.tokens.grad.abs().sum() > 0
+
+
+def test_an_objective_that_is_off_has_no_head_no_loss_and_no_say_in_what_others_draw(step):
+    everything = losses_of(step, ObjectivesConfig())
+    assert set(everything) == {"retrieval", "cca_ssg", "graphmae"}
+    for name, off in (
+        ("retrieval", {"retrieval": RetrievalConfig(weight=0)}),
+        ("cca_ssg", {"cca_ssg": CcaSsgConfig(weight=0)}),
+        ("graphmae", {"graphmae": GraphMaeConfig(weight=0)}),
+    ):
+        rest = losses_of(step, ObjectivesConfig(**off))
+        assert set(rest) == set(everything) - {name}
+        assert all(torch.equal(rest[other], everything[other]) for other in rest)
+        heads = Objectives(ObjectivesConfig(**off), step[0].transform, 8, seed=2).state_dict()
+        assert not any(key.startswith(name) for key in heads)
+
+
+def test_a_step_repeats_with_its_seed_and_views_change_with_another(step):
+    first, again, other = (losses_of(step, ObjectivesConfig(), seed=seed) for seed in (5, 5, 6))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert torch.equal(first["retrieval"], other["retrieval"])
+    assert not torch.equal(first["cca_ssg"], other["cca_ssg"])
+    assert not torch.equal(first["graphmae"], other["graphmae"])
+
+
+def test_views_without_drops_are_the_same_view(step):
+    config = ObjectivesConfig(cca_ssg=CcaSsgConfig(edge_drop=0, feature_drop=0, decorrelation=0))
+    assert float(losses_of(step, config)["cca_ssg"].detach()) == 0
+
+
+def test_restoring_never_sees_what_is_known_of_the_masked_nodes(step, graph):
+    model, batch, _ = step
+    source = InputSource.of(model.transform, graph)
+    inputs = source.gather(batch.block.nodes)
+    inputs.dense.requires_grad_()
+    objectives = Objectives(ObjectivesConfig(), model.transform, 8, seed=2)
+    states = model.encoder.encode_inputs(inputs).detach().requires_grad_()
+    masked = torch.from_numpy(np.unique(batch.queries))
+    objectives.graphmae.hide(states, masked).sum().backward()
+    assert (states.grad[masked] == 0).all()
+    assert (states.grad.sum(1) != 0).sum() == len(states) - len(masked)
+
+
+def test_a_graph_without_features_has_nothing_to_restore(make_random_friend_graph):
+    bare = make_step(make_random_friend_graph(120, 500), EncoderConfig(dim=8))
+    assert set(losses_of(bare, ObjectivesConfig())) == {"retrieval", "cca_ssg"}
+
+
+@pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
+def test_one_layer_is_enough_for_all_objectives(graph, layer):
+    losses = losses_of(make_step(graph, EncoderConfig(dim=8, layers=1, layer=layer)), ObjectivesConfig())
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_too_few_nodes_for_correlations_are_warned_of(graph):
+    model, batch, inputs = make_step(graph, EncoderConfig(dim=16))
+    with pytest.warns(UserWarning, match="16 dimensions over 70 nodes, and needs 128"):
+        Objectives(ObjectivesConfig(), model.transform, 16, seed=0)(model.encoder, batch, inputs, seed=0)

@@ -1,0 +1,178 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from amity.graph import Graph, NodeKind, Relation, from_pairs, reverse
+from amity.graph.vocabulary import integer_vocabulary
+from amity.sampling import Batch, BatchMaker, SamplingConfig, make_batch, prefetch
+from amity.splitting import Split, SplittingConfig, split_edges
+
+CONFIG = SamplingConfig(fanout=(5, 3), batch_size=64, negatives=48)
+
+
+@pytest.fixture(scope="module")
+def split(make_random_friend_graph, tmp_path_factory) -> Split:
+    graph = make_random_friend_graph(300, 2500, 4)
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("split"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Split:
+    """60 users who like 40 items."""
+    rng = np.random.default_rng(0)
+    kinds = tuple(
+        NodeKind(name, first, integer_vocabulary(np.arange(count)))
+        for name, first, count in (("user", 0, 60), ("item", 60, 40))
+    )
+    likes = from_pairs(rng.integers(0, 60, 600), rng.integers(60, 100, 600), num_nodes=100)
+    back = reverse(likes)
+    messages = from_pairs(
+        np.concatenate([likes.sources(), back.sources()]),
+        np.concatenate([likes.indices, back.indices]),
+        num_nodes=100,
+    )
+    graph = Graph(kinds, (Relation("likes", "user", "item", undirected=False, adjacency=likes),), messages)
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("shop"), seed=1)
+
+
+def asked(batch: Batch) -> list[tuple[int, int]]:
+    """The (query, positive) of each row, as rows of the graph."""
+    queries = batch.block.nodes[batch.queries]
+    positives = batch.block.nodes[batch.candidates[batch.positives]]
+    return list(zip(queries.tolist(), positives.tolist(), strict=True))
+
+
+def heard(batch: Batch) -> set[tuple[int, int]]:
+    """Every (node, neighbour drawn for it), as rows of the graph."""
+    block = batch.block
+    nodes = np.repeat(block.nodes[: len(block.indptr) - 1], np.diff(block.indptr))
+    return set(zip(nodes.tolist(), block.nodes[block.indices].tolist(), strict=True))
+
+
+def test_an_epoch_visits_every_supervision_pair_once(split):
+    maker = BatchMaker.prepare(split, CONFIG, seed=3)
+    pairs = [pair for step in range(maker.steps_per_epoch) for pair in asked(maker(step))][: split.supervision.count]
+    expected = zip(split.supervision.sources.tolist(), split.supervision.targets.tolist(), strict=True)
+    assert sorted((min(pair), max(pair)) for pair in pairs) == sorted(expected)
+
+
+def test_a_friendship_is_asked_from_either_side_with_equal_chance(split):
+    maker = BatchMaker.prepare(split, CONFIG, seed=3)
+    forward = [query < positive for step in range(40) for query, positive in asked(maker(step))]
+    assert np.mean(forward) == pytest.approx(0.5, abs=4 * 0.5 / len(forward) ** 0.5)
+
+
+def test_a_directed_edge_is_asked_from_its_source(shop):
+    batch = make_batch(shop, CONFIG, seed=1, step=0)
+    assert all(query < 60 <= positive for query, positive in asked(batch))
+    assert (batch.block.nodes[batch.candidates] >= 60).all()
+
+
+@pytest.mark.parametrize("step", [0, 7, 33])
+def test_no_message_of_a_step_stands_on_its_own_pairs(split, step):
+    batch = make_batch(split, CONFIG, seed=1, step=step)
+    pairs = set(asked(batch))
+    assert pairs
+    assert not heard(batch) & (pairs | {(positive, query) for query, positive in pairs})
+
+
+def test_every_message_stands_on_a_train_edge(split):
+    adjacency = split.train.messages
+    edges = set(zip(adjacency.sources().tolist(), adjacency.indices.tolist(), strict=True))
+    assert heard(make_batch(split, CONFIG, seed=1, step=2)) <= edges
+
+
+def test_columns_are_distinct_and_hold_every_positive_first(split):
+    batch = make_batch(split, CONFIG, seed=1, step=2)
+    columns = batch.block.nodes[batch.candidates]
+    assert len(np.unique(columns)) == len(columns) <= 64 + 48
+    positives = {positive for _, positive in asked(batch)}
+    assert set(columns[: len(positives)].tolist()) == positives
+
+
+def test_queries_and_columns_are_the_seeds_of_the_block(split):
+    batch = make_batch(split, CONFIG, seed=1, step=2)
+    seeds = np.unique(np.concatenate([batch.queries, batch.candidates]))
+    assert seeds.tolist() == list(range(batch.block.hops[0]))
+
+
+def known_by_hand(split: Split, batch: Batch) -> np.ndarray:
+    train, columns = split.train.target.adjacency, batch.block.nodes[batch.candidates]
+    masked = np.zeros(batch.masked.shape, bool)
+    for row, (query, positive) in enumerate(asked(batch)):
+        known = np.isin(columns, train.neighbors(query)) | (columns == query)
+        masked[row] = known & (columns != positive)
+    return masked
+
+
+def test_known_friends_are_masked_and_the_guard_is_seen_when_they_are_not(split):
+    """The planted leak: a maker whose train edges lack one in two treats friends as negatives."""
+    batch = make_batch(split, CONFIG, seed=1, step=2)
+    assert np.array_equal(batch.masked, known_by_hand(split, batch))
+    train = split.train.target.adjacency
+    kept = (train.sources() + train.indices) % 2 == 0
+    forgetful = from_pairs(train.sources()[kept], train.indices[kept], num_nodes=train.num_nodes)
+    relation = replace(split.train.target, adjacency=forgetful)
+    leaking = replace(split, train=replace(split.train, relations=(relation,)))
+    planted = make_batch(leaking, CONFIG, seed=1, step=2)
+    assert (known_by_hand(split, planted) & ~planted.masked).any()
+
+
+def test_supervising_edges_without_messages_are_still_known(make_random_friend_graph, tmp_path):
+    graph = make_random_friend_graph(100, 1200, 4)
+    split = split_edges(graph, SplittingConfig(supervision=0.5), tmp_path, seed=1)
+    batch = make_batch(split, CONFIG, seed=1, step=0)
+    assert np.array_equal(batch.masked, known_by_hand(split, batch))
+    quiet = set(zip(split.supervision.sources.tolist(), split.supervision.targets.tolist(), strict=True))
+    assert not any((min(edge), max(edge)) in quiet for edge in heard(batch))
+
+
+def test_a_batch_is_a_pure_function_of_seed_and_step(split):
+    maker = BatchMaker.prepare(split, CONFIG, seed=3)
+    for step in (0, 5, 200):
+        for other, equal in ((maker(step), True), (make_batch(split, CONFIG, seed=4, step=step), False)):
+            batch = maker(step)
+            for name in ("queries", "candidates", "positives", "masked", "log_rates"):
+                first, second = getattr(batch, name), getattr(other, name)
+                assert first.dtype == second.dtype
+                assert not equal or np.array_equal(first, second)
+            assert np.array_equal(batch.block.nodes, other.block.nodes) == equal
+            assert not equal or np.array_equal(batch.block.indices, other.block.indices)
+
+
+def test_prefetched_batches_are_those_made_by_hand(split):
+    maker = BatchMaker.prepare(split, CONFIG, seed=3)
+    for step, batch in enumerate(prefetch(maker, range(6), depth=3)):
+        assert batch.step == step
+        assert np.array_equal(batch.block.nodes, maker(step).block.nodes)
+
+
+@pytest.mark.parametrize("which", ["split", "shop"])
+def test_log_rates_agree_with_how_often_columns_are_drawn(which, request):
+    data: Split = request.getfixturevalue(which)
+    maker = BatchMaker.prepare(data, CONFIG.model_copy(update={"fanout": ()}), seed=3)
+    steps = 400
+    positives, expected = np.zeros(data.train.num_nodes), np.full(data.train.num_nodes, np.nan)
+    for step in range(steps):
+        batch = maker(step)
+        expected[batch.block.nodes[batch.candidates]] = np.exp(batch.log_rates)
+        np.add.at(positives, [positive for _, positive in asked(batch)], 1)
+    candidates = data.train.candidates
+    drawn = positives[candidates.rows] / steps + CONFIG.negatives / candidates.count
+    seen = ~np.isnan(expected[candidates.rows])
+    assert seen.mean() > 0.99
+    spread = np.sqrt(drawn[seen] / steps)
+    assert (np.abs(drawn[seen] - expected[candidates.rows][seen]) < 5 * spread).all()
+
+
+def test_more_pairs_a_step_than_there_are_begin_the_next_epoch(shop):
+    batch = make_batch(shop, SamplingConfig(fanout=(2,), batch_size=2 * shop.supervision.count), seed=1, step=0)
+    pairs = asked(batch)
+    assert sorted(pairs) == sorted(2 * sorted(set(pairs)))
+
+
+def test_a_fanout_below_all_is_refused():
+    with pytest.raises(ValidationError):
+        SamplingConfig(fanout=(5, -2))

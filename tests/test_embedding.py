@@ -1,0 +1,78 @@
+"""The whole graph, layer by layer, is what sampling with infinite fan-out gives; on disk it is the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
+from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
+from amity.graph import Category, Graph
+from amity.sampling import sample_neighbors
+
+PLAIN = EmbeddingConfig(popularity=0)
+
+
+@pytest.fixture(scope="module")
+def graph(make_random_friend_graph: Callable[..., Graph]) -> Graph:
+    rng = np.random.default_rng(0)
+    town = Category("town", rng.integers(-1, 5, 150).astype(np.int32), tuple("abcde"))
+    return make_random_friend_graph(150, 500, 2, columns=(town,))
+
+
+def shaken_model(graph: Graph, layer: str) -> Model:
+    """A model whose parameters are all away from where they begin."""
+    config = EncoderConfig.model_validate({"dim": 16, "layer": layer, "features": {"ids": "learned"}})
+    model = build_model(graph, config, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
+def test_layer_by_layer_equals_sampling_with_infinite_fanout(graph: Graph, layer: str):
+    model = shaken_model(graph, layer)
+    seeds = np.random.default_rng(0).permutation(graph.num_nodes)[:40]
+    block = sample_neighbors(graph.messages, seeds, fanout=(-1, -1), seed=0)
+    inputs = InputSource.of(model.transform, graph).gather(block.nodes)
+    with torch.no_grad():
+        sampled = model.encoder(model.encoder.encode_inputs(inputs), block_edges(block, inputs.degrees.numpy()))
+    whole = embed_graph(model, graph, config=PLAIN).vectors
+    np.testing.assert_allclose(whole[seeds], sampled.numpy(), atol=1e-5, rtol=1e-5)
+    assert np.ptp(whole, axis=0).min() > 1e-2  # Nodes differ: equality above says something.
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_vectors_on_disk_do_not_depend_on_the_chunk(graph: Graph, tmp_path: Path, chunk: int):
+    model = shaken_model(graph, "gat")
+    expected = embed_graph(model, graph).vectors
+    made = embed_graph(model, graph, tmp_path, EmbeddingConfig(chunk=chunk))
+    np.testing.assert_allclose(made.vectors, expected, atol=1e-5)
+    np.testing.assert_array_equal(open_embeddings(tmp_path, graph).vectors, made.vectors)
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.npy"]
+
+
+def test_vectors_are_stretched_by_the_power_of_the_degree(graph: Graph):
+    model = shaken_model(graph, "gat")
+    plain, stretched = (embed_graph(model, graph, config=EmbeddingConfig(popularity=p)).vectors for p in (0.0, 0.5))
+    degrees = np.maximum(graph.messages.degrees(), 1)
+    np.testing.assert_allclose(stretched, plain * np.sqrt(degrees)[:, None], rtol=1e-5)
+    assert degrees.max() > 4 * degrees.min()
+
+
+def test_parquet_holds_the_raw_ids_beside_the_vectors(graph: Graph, tmp_path: Path):
+    made = embed_graph(shaken_model(graph, "gat"), graph, tmp_path, EmbeddingConfig(parquet=True, chunk=64))
+    table = pq.read_table(tmp_path / "user.parquet")
+    assert table["id"].to_pylist() == list(range(150))
+    np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), made.vectors)
+
+
+def test_a_node_without_friends_or_features_gets_a_finite_vector(make_friend_graph: Callable[..., Graph]):
+    lonely = make_friend_graph(np.array([0, 1]), np.array([1, 2]), num_nodes=5)
+    vectors = embed_graph(shaken_model(lonely, "gat"), lonely).vectors
+    assert np.isfinite(vectors).all()

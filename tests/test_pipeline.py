@@ -1,0 +1,226 @@
+"""All stages in order: what is done is not done again, and what no longer stands is."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+from amity import pipeline
+from amity.config import Config, load_config
+from amity.errors import ArtifactError, ConfigError, DataError
+
+STAGES = list(pipeline.STAGES)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "first"
+    done = pipeline.run(path, data, settings())
+    assert all(one.made for one in done.values())
+    return path
+
+
+@pytest.fixture
+def path(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def settings(**changed: dict) -> Config:
+    flags = {
+        section: {**tiny.FLAGS.get(section, {}), **changed.get(section, {})} for section in {*tiny.FLAGS, *changed}
+    }
+    return load_config(flags=flags)
+
+
+def made(done: dict[str, pipeline.Done]) -> list[str]:
+    return [name for name, one in done.items() if one.made]
+
+
+def artifacts(path: Path) -> dict[str, bytes]:
+    """The files that a reader opens; reports name the time when they were made."""
+    places = [path / "model.safetensors", *(path / "embeddings").rglob("*"), *(path / "split").rglob("*")]
+    return {str(place.relative_to(path)): place.read_bytes() for place in places if place.is_file()}
+
+
+def test_a_run_holds_the_artifacts_of_the_design(finished: Path):
+    names = {place.name for place in finished.iterdir() if not place.name.startswith(".")}
+    assert names == {
+        *("config.toml", "manifest.json", "log.jsonl", "graph", "split", "model.safetensors"),
+        *("embeddings", "index", "report.json", "report.html", "per_query.parquet"),
+    }
+
+
+def test_a_finished_run_is_not_run_again(path: Path):
+    assert made(pipeline.run(path)) == []
+
+
+def test_the_same_seed_gives_the_same_artifacts(finished: Path, data: Path, tmp_path: Path):
+    pipeline.run(tmp_path / "again", data, settings())
+    assert artifacts(tmp_path / "again") == artifacts(finished)
+
+
+@pytest.mark.parametrize(
+    ("changed", "first"),
+    [
+        ({"splitting": {"test": 0.2}}, "split"),
+        ({"training": {"steps": 13}}, "train"),
+        ({"embedding": {"parquet": True}}, "embed"),
+        ({"index": {"measured_k": 7}}, "index"),
+        ({"evaluation": {"resamples": 21}}, "evaluate"),
+    ],
+)
+def test_changed_settings_redo_their_stage_and_what_depends_on_it(path: Path, changed: dict, first: str):
+    done = made(pipeline.run(path, config=settings(**changed)))
+    assert done[0] == first
+    assert set(done) <= set(STAGES[STAGES.index(first) :])
+    assert made(pipeline.run(path)) == []
+
+
+def test_the_same_bytes_made_again_do_not_redo_what_read_them(path: Path):
+    pipeline.run_stage(path, "split")
+    assert made(pipeline.run(path)) == []
+
+
+def test_changed_tables_redo_everything(path: Path, tmp_path: Path):
+    other = tiny.write_tables(tmp_path / "other", seed=1)
+    assert made(pipeline.run(path, other)) == STAGES
+    tiny.write_tables(other, seed=2)
+    assert made(pipeline.run(path)) == STAGES
+
+
+def test_another_version_of_amity_redoes_a_run(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("amity.pipeline.running.__version__", "9.9.9")
+    monkeypatch.setattr("amity.pipeline.stages.__version__", "9.9.9")
+    assert made(pipeline.run(path)) == STAGES
+    assert made(pipeline.run(path)) == []
+
+
+def test_a_finished_run_outlives_its_tables(data: Path, tmp_path: Path):
+    tables = Path(shutil.copytree(data, tmp_path / "tables"))
+    pipeline.run(tmp_path / "run", tables, settings())
+    shutil.rmtree(tables)
+    assert made(pipeline.run(tmp_path / "run")) == []
+    with pytest.raises(ConfigError, match="does not know its tables, or they are gone"):
+        pipeline.run_stage(tmp_path / "run", "ingest")
+
+
+def test_a_stage_refuses_what_was_made_before_its_input(path: Path):
+    pipeline.run_stage(path, "train", config=settings(training={"steps": 5}))
+    with pytest.raises(ArtifactError, match=r"`amity embed` makes does not stand.* before `train` was last made"):
+        pipeline.run_stage(path, "index")
+    with pytest.raises(ArtifactError, match="`amity embed` makes does not stand"):
+        pipeline.open_run(path, until="index")
+    assert made(pipeline.run(path)) == ["embed", "index", "evaluate"]
+
+
+def test_a_stage_refuses_inputs_made_under_other_settings(path: Path):
+    config = settings(training={"steps": 5})
+    with pytest.raises(ArtifactError, match=r"made with `training\.steps` 12, and that is now 5"):
+        pipeline.run_stage(path, "embed", config=config)
+
+
+def test_a_stage_by_itself_says_which_one_is_missing(data: Path, tmp_path: Path):
+    pipeline.run_stage(tmp_path / "run", "ingest", data, settings())
+    with pytest.raises(ArtifactError, match=r"`amity split` makes does not stand.* it has not been made"):
+        pipeline.run_stage(tmp_path / "run", "train")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["graph/graph.json", "split/split.json", "model.safetensors", "embeddings/vectors.npy", "index/vectors.npy"],
+)
+def test_an_altered_artifact_is_refused_before_anything_reads_it(path: Path, place: str):
+    content = bytearray((path / place).read_bytes())
+    content[len(content) // 2] ^= 1
+    (path / place).write_bytes(content)
+    with pytest.raises(ArtifactError, match="has another checksum"):
+        pipeline.run(path)
+    work = pipeline.open_run(path, until="index")
+    with pytest.raises(ArtifactError, match="has another checksum"):
+        assert (work.model(), work.retriever())
+
+
+def test_an_artifact_of_another_run_is_refused(path: Path, data: Path, tmp_path: Path):
+    pipeline.run(tmp_path / "other", data, settings(training={"learning_rate": 0.1}))
+    shutil.copy(tmp_path / "other" / "model.safetensors", path / "model.safetensors")
+    with pytest.raises(ArtifactError, match="swapped for another run's"):
+        pipeline.run(path)
+
+
+def test_an_altered_artifact_can_be_made_again(path: Path, finished: Path):
+    (path / "model.safetensors").write_bytes(b"nothing")
+    pipeline.run_stage(path, "train")
+    assert made(pipeline.run(path)) == []
+    assert artifacts(path) == artifacts(finished)
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(path: Path, finished: Path):
+    (path / "checkpoint.safetensors").write_bytes(b"of some other training")
+    pipeline.run_stage(path, "train", config=settings(training={"learning_rate": 0.1}))
+    assert not (path / "checkpoint.safetensors").exists()
+    (path / "checkpoint.safetensors").write_bytes(b"of some other training")
+    pipeline.run_stage(path, "train", config=settings())
+    assert artifacts(path)["model.safetensors"] == artifacts(finished)["model.safetensors"]
+
+
+def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match="no directory"):
+        pipeline.run(tmp_path / "run", tmp_path / "nowhere")
+
+
+def test_a_run_without_tables_asks_for_them(tmp_path: Path):
+    with pytest.raises(ConfigError, match="--data DIR"):
+        pipeline.run(tmp_path / "run")
+
+
+def test_the_report_tells_what_the_run_cost(finished: Path):
+    report = pipeline.open_run(finished, until="evaluate").report()
+    assert list(report["seconds"]) == STAGES
+    assert list(report["peak_rss_bytes"]) == STAGES
+    assert report["index"]["recall_against_exact"] == 1.0
+    assert report["config"]["training"]["steps"] == 12
+
+
+QUICKSTART = """
+import amity
+
+graph = amity.read_graph("data/mit")
+split = amity.split(graph, by="random", test=0.1)
+model = amity.train(split, amity.Config(seed=1))
+embeddings = amity.embed(model, split.train)
+retriever = amity.Retriever.build(embeddings)
+print(retriever.top_k("user:person-42", k=10))
+print(amity.evaluate(retriever, split.test))
+"""
+
+
+def test_the_quickstart_of_the_readme_runs_as_written(tmp_path: Path):
+    tiny.write_tables(tmp_path / "data" / "mit")
+    ended = subprocess.run([sys.executable, "-c", QUICKSTART], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "10 candidates for user:person-42" in ended.stdout
+    assert "recall@50" in ended.stdout
+    assert [place.name for place in tmp_path.iterdir()] == ["data"]
+
+
+def test_python_finds_what_the_run_finds(finished: Path, data: Path):
+    config = settings()
+    graph = pipeline.read_graph(data, config.ingestion)
+    split = pipeline.split(graph, seed=config.seed)
+    model = pipeline.train(split, config)
+    work = pipeline.open_run(finished, until="index")
+    trained = work.model().encoder.state_dict()
+    assert all((values == trained[name]).all() for name, values in model.encoder.state_dict().items())
+    assert split.supervision.count == work.split().supervision.count
+
+
+def test_impossible_shares_are_a_mistake_of_settings(data: Path):
+    with pytest.raises(ConfigError, match="valid"):
+        pipeline.split(pipeline.read_graph(data), valid=0.6, test=0.6)

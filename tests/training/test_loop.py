@@ -1,0 +1,157 @@
+"""Training repeats itself, goes on where it was stopped, keeps its best, and learns."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from amity.embedding import embed_graph
+from amity.encoder import EncoderConfig, Model
+from amity.errors import ConfigError, TrainingError
+from amity.graph import Category, Graph
+from amity.objectives import ObjectivesConfig
+from amity.sampling import SamplingConfig
+from amity.splitting import Split, SplittingConfig, split_edges
+from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
+from amity.training.loop import validation_steps
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def split(make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory) -> Split:
+    rng = np.random.default_rng(0)
+    town = Category("town", rng.integers(0, 5, 120).astype(np.int32), tuple("abcde"))
+    graph = make_random_friend_graph(120, 700, 1, columns=(town,))
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("split"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def planted(make_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """Eight groups of twenty people; friends are of one group."""
+    rng = np.random.default_rng(0)
+    groups, sources, targets = rng.integers(0, 8, 1600), rng.integers(0, 20, 1600), rng.integers(0, 20, 1600)
+    graph = make_friend_graph(20 * groups + sources, 20 * groups + targets, num_nodes=160)
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("planted"), seed=0)
+
+
+def recipe(**training: float) -> Recipe:
+    return Recipe(
+        SamplingConfig(fanout=(4, 3), batch_size=64, negatives=32),
+        EncoderConfig.model_validate({"dim": 8, "heads": 2, "dropout": 0.1, "features": {"ids": "learned"}}),
+        ObjectivesConfig.model_validate({"cca_ssg": {"weight": 0.1}, "graphmae": {"weight": 0.1}}),
+        TrainingConfig.model_validate({"steps": STEPS, "first_validation": 3, "patience": 1e9} | training),
+    )
+
+
+def parameters(model: Model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.encoder.state_dict().items()}
+
+
+def rising() -> Callable[[Model], float]:
+    """A validation that is better every time, so that the last parameters are the best."""
+    scores = iter(range(1, 1000))
+    return lambda _: float(next(scores))
+
+
+def by_norm(model: Model) -> float:
+    """A validation that hangs on the parameters alone, and is not best at the end."""
+    return 1.0 / float(sum(value.detach().square().sum() for value in model.encoder.parameters()))
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_parameters(split: Split):
+    once, again = (parameters(train_model(split, recipe(), seed=3, validate=rising())) for _ in range(2))
+    assert_same(once, again)
+
+
+def test_another_seed_gives_other_parameters(split: Split):
+    once, other = (parameters(train_model(split, recipe(), seed=seed, validate=rising())) for seed in (3, 4))
+    assert not torch.equal(once["tokens"], other["tokens"])
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
+    """Let training die when it is about to write the checkpoint of that step."""
+    save = checkpoint.save_checkpoint
+
+    def save_or_die(path: Path, trainable: checkpoint.Trainable, standing: checkpoint.Standing, **rest: str) -> None:
+        if standing.step == at:
+            raise Killed
+        save(path, trainable, standing, **rest)
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_or_die)
+
+
+@pytest.mark.parametrize("stop", [2, 6, 7, 11])
+def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+):
+    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), recipe(checkpoint_every_s=1e-9)
+    expected = parameters(train_model(split, often, seed=1, validate=by_norm))
+    with monkeypatch.context() as patch:
+        dying(patch, at=stop)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    assert_same(parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal)), expected)
+    steps = [json.loads(line)["step"] for line in journal.log.read_text().splitlines()]
+    assert steps == list(range(STEPS))
+
+
+def test_the_parameters_of_the_best_validation_are_kept(split: Split):
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def best_at_second(model: Model) -> float:
+        seen.append(parameters(model))
+        return 1.0 if len(seen) == 2 else 0.5
+
+    kept = parameters(train_model(split, recipe(), seed=0, validate=best_at_second))
+    assert_same(kept, seen[1])
+    assert not torch.equal(kept["tokens"], seen[-1]["tokens"])
+
+
+def test_training_stops_at_the_multiple_of_the_best_step(split: Split, tmp_path: Path):
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
+    scores = iter([0.2, 0.5, *[0.1] * 50])
+    train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores), journal=journal)
+    assert len(journal.log.read_text().splitlines()) == 9  # Best at step 6: 1.5 x 6.
+
+
+def test_validations_grow_apart_and_end_with_the_last_step():
+    steps = sorted(validation_steps(TrainingConfig(steps=400, first_validation=10, validation_growth=1.5)))
+    assert steps == [10, 20, 30, 45, 67, 100, 150, 225, 337, 400]
+
+
+def test_training_finds_held_out_friends_that_chance_does_not(planted: Split):
+    model = train_model(planted, recipe(steps=150), seed=0, validate=rising())
+    vectors = embed_graph(model, planted.train).vectors
+    scores = vectors @ vectors.T
+    np.fill_diagonal(scores, -np.inf)
+    train = planted.train.target.adjacency
+    scores[train.sources(), train.indices] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, :20]
+    truth = planted.test.truth
+    found = np.mean([target in best[query] for query, target in zip(truth.sources(), truth.indices, strict=True)])
+    assert found > 3 * 20 / 160
+
+
+def test_one_hop_for_each_layer_is_asked_for(split: Split):
+    uneven = replace(recipe(), sampling=SamplingConfig(fanout=(3,)))
+    with pytest.raises(ConfigError, match=r"has 2 .*but 1 hops"):
+        train_model(split, uneven, seed=0, validate=rising())
+
+
+def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(split: Split):
+    with pytest.raises(TrainingError, match=r"step \d+: training has diverged. Lower"):
+        train_model(split, recipe(steps=200, learning_rate=1e30), seed=0, validate=rising())
