@@ -95,7 +95,7 @@ def main() -> None:
     adjacency = power_law_graph(options.people, options.friendships)
     rows = [{"name": "random reads of neighbours, 1 thread (bound)", "ours": read_rate(adjacency, options.repeats)}]
     for size in (512, 1024):
-        batches = draw_batches(adjacency, size, 30)
+        batches = draw_batches(adjacency, size, 10)
         for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
             numba.set_num_threads(threads)
             row = {"name": f"sampled edges, batch {size}, {threads} threads", "unit": "edges/s"}

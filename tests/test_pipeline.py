@@ -145,7 +145,7 @@ def test_an_altered_artifact_is_refused_before_anything_reads_it(path: Path, pla
         pipeline.run(path)
     work = pipeline.open_run(path, until="index")
     with pytest.raises(ArtifactError, match="has another checksum"):
-        assert (work.model(), work.retriever())
+        assert [work.model(), work.retriever()]
 
 
 def test_an_artifact_of_another_run_is_refused(path: Path, data: Path, tmp_path: Path):

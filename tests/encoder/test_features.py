@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from amity.encoder import FeaturesConfig, FeatureTransform, InputSource, fit_features
 from amity.encoder import features as features_module
 from amity.errors import DataError
-from amity.graph import Bag, Category, Graph, NodeKind, Number, Relation, Vector, from_pairs
+from amity.graph import Bag, Category, Graph, NodeKind, Number, Relation, Vector, from_pairs, open_graph, save_graph
 from amity.graph.vocabulary import integer_vocabulary
 
 TOWNS = ("york", "bath", "hull", "ely")
@@ -207,3 +207,15 @@ def test_hashed_ids_follow_the_raw_id_wherever_its_row_is():
     )
     assert forward[1].ids.tolist() == backward[1].ids.tolist()[::-1]
     assert len(set(forward[1].ids.tolist())) == 6
+
+
+def test_a_memory_mapped_graph_gives_the_same_inputs(tmp_path):
+    bag = make_bag([{"york": 2}, {"bath": 1, "hull": 3}, {"york": 1}, {}], TOWNS)
+    town = Category("town", np.array([0, 1, 1, -1], np.int32), TOWNS)
+    graph = make_graph(bag, town, Number("age", np.arange(4.0)), Vector("v", np.ones((4, 2))), nodes=4)
+    save_graph(graph, tmp_path / "graph")
+    config = FeaturesConfig(ids="hashed", log_degree=True, projections=2)
+    (first, inputs), (second, mapped) = gather(graph, config), gather(open_graph(tmp_path / "graph"), config)
+    assert first == second
+    for name in type(inputs).__slots__:
+        assert torch.equal(getattr(inputs, name), getattr(mapped, name))

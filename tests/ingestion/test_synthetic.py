@@ -85,7 +85,7 @@ def test_friends_are_alike_in_every_feature(network, ends):
     interests = [set() if row is None else set(row) for row in nodes["interests"]]
     assert (city[sources] == city[targets]).mean() > 1.5 * (city[sources] == city[strangers]).mean()
     assert np.nanmean(abs(age[sources] - age[targets])) < 0.8 * np.nanmean(abs(age[sources] - age[strangers]))
-    assert np.nanmean(taste[sources] * taste[targets]) > 3 * abs(np.nanmean(taste[sources] * taste[strangers]))
+    assert np.nanmean(taste[sources] * taste[targets]) > 2 * abs(np.nanmean(taste[sources] * taste[strangers]))
     shared = [
         np.mean([len(interests[a] & interests[b]) for a, b in zip(sources, t, strict=True)])
         for t in (targets, strangers)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from laws import OBJECTIVE_LAWS
 
 from amity.objectives import cca_ssg_loss, graphmae_loss, retrieval_loss
+from laws import OBJECTIVE_LAWS
 
 
 def retrieval(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -120,7 +120,7 @@ def test_seeds_give_different_splits_and_repeat_themselves(graph, tmp_path):
     assert edge_set(first.test.truth) != edge_set(other.test.truth)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(moments=st.integers(1, 60), valid=st.floats(0.02, 0.4), test=st.floats(0.02, 0.4), seed=st.integers(0, 99))
 def test_a_split_by_time_takes_the_latest_and_cuts_no_instant(
     make_random_friend_graph, tmp_path_factory, moments, valid, test, seed

@@ -69,9 +69,13 @@ class _Attention(Function):
         to_sources = torch.zeros_like(sources, memory_format=torch.contiguous_format)
         sum_transposed(edges.transposed, array(weights), array(gradient), to_sources.numpy())
         to_targets = _scale(gradient, own).addmm_(to_own, from_source.T).addmm_(to_received, from_target.T)
-        to_source_vectors = sources.T @ to_sent + targets.T @ to_own
-        to_attention = torch.stack([_diagonal_blocks(to_source_vectors), _diagonal_blocks(targets.T @ to_received)])
-        return to_targets, to_sources.addmm_(to_sent, from_source.T), to_attention, None
+        to_attention = to_sent.T @ sources + to_own.T @ targets, to_received.T @ targets
+        return (
+            to_targets,
+            to_sources.addmm_(to_sent, from_source.T),
+            torch.stack([*map(_diagonal_blocks, to_attention)]),
+            None,
+        )
 
 
 def _block_diagonal(vectors: Tensor) -> Tensor:
@@ -80,8 +84,8 @@ def _block_diagonal(vectors: Tensor) -> Tensor:
 
 
 def _diagonal_blocks(matrix: Tensor) -> Tensor:
-    """The inverse of `_block_diagonal`, for gradients: (heads · width, heads) to (heads, width)."""
-    return matrix.unflatten(0, (matrix.shape[1], -1)).diagonal(dim1=0, dim2=2).T
+    """(heads, heads · width) to (heads, width): of each head's row, its own part."""
+    return matrix.unflatten(1, (len(matrix), -1)).diagonal(dim1=0, dim2=1).T
 
 
 def _scale(values: Tensor, weights: Tensor) -> Tensor:

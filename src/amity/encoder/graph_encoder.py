@@ -28,7 +28,7 @@ class EncoderConfig(Section):
 
     layer: Literal["gat", "sage", "lightgcn"] = "gat"
     """How neighbours are heard: attention, a mean, or LightGCN's sum without parameters."""
-    dim: PositiveInt = 64
+    dim: PositiveInt = 128
     """Width of the vectors and of every layer."""
     layers: PositiveInt = 2
     """Message passes; each needs a fan-out in `sampling.fanout`."""

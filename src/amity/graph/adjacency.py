@@ -103,7 +103,7 @@ def _union(indptr, indices, other_indptr, other_indices):
         counts[row + 1] = _merge_row(
             indices[indptr[row] : indptr[row + 1]],
             other_indices[other_indptr[row] : other_indptr[row + 1]],
-            indices[:0],
+            np.empty(0, indices.dtype),
         )
     starts = np.cumsum(counts)
     merged = np.empty(starts[-1], indices.dtype)

@@ -25,7 +25,6 @@ from amity.ingestion.values import (
 )  # fmt: skip
 from amity.ingestion.vocabulary import Ids, is_text
 
-
 _DEFAULTS = {role: EdgesConfig.model_fields[role].default for role in ("time", "weight", "split")}
 
 

@@ -1,6 +1,7 @@
 """Tables on disk, Parquet or CSV, read in chunks; every fault is told with its file, column, row group and row."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Table:
         first, wanted = 0, list(dict.fromkeys(columns))
         rows = max(1, rows // max(self.values_per_row.get(column, 1) for column in wanted))
         try:
-            for batch in _batches(self.path, rows, wanted):
+            for batch in _ahead(_batches(self.path, rows, wanted)):
                 yield Chunk(self, first, dict(zip(batch.schema.names, batch.columns, strict=True)))
                 first += batch.num_rows
         except _FAULTS as error:
@@ -197,6 +198,15 @@ def _copy_csv(path: Path, name: str, scratch: Path) -> Path:
 def _batches(path: Path, rows: int, columns: list[str], groups: list[int] | None = None) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, buffer_size=1 << 22, page_checksum_verification=True) as file:
         yield from file.iter_batches(rows, row_groups=groups, columns=columns)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; the next is read while one is in use."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = reader.submit(next, batches, None)
+            yield batch
 
 
 def _find_fault(table: Table, columns: list[str]) -> str:

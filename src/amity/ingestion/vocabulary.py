@@ -74,18 +74,16 @@ class VocabularyBuilder:
             insert(known[:0], self._slots, known)
 
     def _check_collisions(self, offsets: ndarray, text: ndarray, rows: ndarray) -> None:
-        position = _first_difference(offsets, text, rows, self._ends.values, self._bytes.values)
-        if position >= 0:
-            row = rows[position]
-            begin = self._ends.values[row - 1] if row else 0
-            pair = (
-                bytes(text[offsets[position] : offsets[position + 1]]),
-                bytes(self._bytes.values[begin : self._ends.values[row]]),
-            )
-            raise DataError(
-                f"The ids {pair[0].decode()!r} and {pair[1].decode()!r} have the same 64-bit hash, which happens "
-                "once in a billion tables. Rename one of them, or use integer ids."
-            )
+        ends, known = self._ends.values, self._bytes.values
+        if _count_differences(offsets, text, rows, ends, known) == 0:
+            return
+        strings = (text[offsets[i] : offsets[i + 1]] for i in range(len(rows)))
+        string, row = next((s, r) for s, r in zip(strings, rows, strict=True) if _differs(s, r, ends, known))
+        other = known[ends[row - 1] if row else 0 : ends[row]]
+        raise DataError(
+            f"The ids {bytes(string).decode()!r} and {bytes(other).decode()!r} have the same 64-bit hash, which happens "
+            "once in a billion tables. Rename one of them, or use integer ids."
+        )
 
 
 def row_finder(vocabulary: Vocabulary) -> Callable[[Ids], Int64[ndarray, "ids"]]:
@@ -182,18 +180,24 @@ def _copy_strings(offsets, text, positions):
     return lengths, copied
 
 
+@parallel_kernel
+def _count_differences(offsets, text, rows, ends, known):
+    """How many strings are not that of their row."""
+    different = 0
+    for i in numba.prange(len(rows)):
+        different += _differs(text[offsets[i] : offsets[i + 1]], rows[i], ends, known)
+    return different
+
+
 @kernel
-def _first_difference(offsets, text, rows, ends, known):
-    """The first position whose string is not that of its row, or -1."""
-    for i in range(len(rows)):
-        begin = ends[rows[i] - 1] if rows[i] > 0 else 0
-        length = offsets[i + 1] - offsets[i]
-        if ends[rows[i]] - begin != length:
-            return i
-        for letter in range(length):
-            if known[begin + letter] != text[offsets[i] + letter]:
-                return i
-    return -1
+def _differs(string, row, ends, known):
+    begin = ends[row - 1] if row > 0 else 0
+    if ends[row] - begin != len(string):
+        return True
+    for letter in range(len(string)):
+        if known[begin + letter] != string[letter]:
+            return True
+    return False
 
 
 @kernel

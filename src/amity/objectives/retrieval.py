@@ -14,7 +14,7 @@ class RetrievalConfig(Section):
 
     weight: NonNegativeFloat = 1.0
     """Factor on this loss in the total; 0 turns the objective off."""
-    temperature: PositiveFloat = 0.2
+    temperature: PositiveFloat = 0.1
     """What scores are divided by; 1 is right where `encoder.output` is `dot`."""
     logq: bool = True
     """Whether candidates that are drawn more often are corrected for it."""

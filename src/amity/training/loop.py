@@ -30,9 +30,9 @@ UPDATES = 4
 class TrainingConfig(Section):
     """How long, how fast, and when to stop."""
 
-    steps: PositiveInt = 4000
+    steps: PositiveInt = 3000
     """At most this many steps."""
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 5e-3
     """Step size of Adam."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""

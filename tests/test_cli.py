@@ -1,0 +1,240 @@
+"""The command line: flags, documents, exit codes."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import amity
+import tiny
+from amity import pipeline
+from amity.cli import main
+from amity.cli.app import COMMANDS
+from amity.config import load_config
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "first"
+    pipeline.run(path, data, load_config(flags=tiny.FLAGS))
+    return path
+
+
+@pytest.fixture
+def path(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+class Typed:
+    """What a command answered."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> None:
+        self.code: Any = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            self.code = end.code
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def type_in(capsys: pytest.CaptureFixture[str]):
+    return lambda *arguments: Typed(capsys, *arguments)
+
+
+def flags(**changed: dict) -> list[str]:
+    """The tiny settings, with those of some sections changed, as they would be typed."""
+    typed = []
+    for section, fields in {**tiny.FLAGS, **changed}.items():
+        for name, value in fields.items():
+            values = value if isinstance(value, tuple) else (value,)
+            typed += [f"--{section}.{name.replace('_', '-')}", *map(str, values)]
+    return typed
+
+
+def test_help_lists_every_command_in_one_line_in_the_order_of_the_flow(type_in):
+    answer = type_in("--help")
+    assert answer.code == 0
+    lines = [line.strip("│ ").split(maxsplit=1) for line in answer.out.splitlines() if line.startswith("│")]
+    assert [line[0] for line in lines][: len(COMMANDS)] == list(COMMANDS)
+    assert [" ".join(line) for line in lines[: len(COMMANDS)]] == [" ".join(pair) for pair in COMMANDS.items()]
+
+
+@pytest.mark.parametrize("arguments", [["-m", "amity", "--help"], ["-c", "import amity; dir(amity)"]])
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]):
+    typed = [sys.executable, "-X", "importtime", *arguments]
+    ended = subprocess.run(typed, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
+    assert "amity" in imported
+    assert not imported & {"torch", "numba", "numpy", "pyarrow", "faiss", "pydantic", "scipy"}
+
+
+def test_version_is_that_of_the_package(type_in):
+    assert type_in("--version").out.strip() == amity.__version__
+
+
+def test_every_setting_is_a_flag_of_run_and_those_of_a_stage_are_its_own(type_in):
+    everything = type_in("run", "--help").out
+    for flag in ("--seed", "--ingestion.memory-gib", "--objectives.cca-ssg.weight", "--index.hnsw.ef-search", "-c"):
+        assert flag in everything
+    split = type_in("split", "--help").out
+    assert "--splitting.test" in split
+    assert "--seed" in split
+    assert "--training.steps" not in split
+
+
+def test_run_takes_settings_from_file_and_flags_and_keeps_them(type_in, data: Path, tmp_path: Path):
+    file = tmp_path / "settings.toml"
+    file.write_text("seed = 5\n[training]\nsteps = 3\nlearning_rate = 0.5\n")
+    answer = type_in(
+        "run", tmp_path / "run", "--data", data, "-c", file, *flags(), "--objectives.cca-ssg.weight", "0.01"
+    )
+    assert answer.code == 0
+    assert str(tmp_path / "run" / "report.html") in answer.out
+    kept = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (kept["seed"], kept["training"]["steps"], kept["training"]["learning_rate"]) == (5, 12, 0.5)
+    assert kept["sampling"]["fanout"] == [5, 5]
+    assert kept["objectives"]["cca_ssg"]["weight"] == 0.01
+
+
+def test_run_prints_one_document(type_in, path: Path):
+    answer = type_in("run", path, "--json")
+    assert answer.code == 0
+    assert list(answer.document["stages"]) == list(pipeline.STAGES)
+    assert not any(stage["made"] for stage in answer.document["stages"].values())
+    assert answer.document["report"]["queries"] > 0
+    assert "ingest: done before" in answer.err
+
+
+def test_quiet_is_quiet(type_in, path: Path):
+    assert type_in("run", path, "--json", "--quiet").err == ""
+
+
+@pytest.mark.parametrize("stage", ["ingest", "split", "train", "embed", "index"])
+def test_each_stage_runs_by_itself(type_in, path: Path, stage: str):
+    answer = type_in(stage, path, "--json")
+    assert answer.code == 0
+    assert answer.document["stage"] == stage
+    assert answer.document["seconds"] >= 0
+    assert type_in(stage, path).out.startswith(f"{stage}: wrote {path}")
+
+
+def test_evaluate_prints_the_report(type_in, path: Path):
+    document = type_in("evaluate", path, "--json").document
+    assert document == json.loads((path / "report.json").read_text())
+    assert "recall@10" in document["metrics"]
+    assert "recall@10" in type_in("evaluate", path).out
+
+
+def test_recommend_gives_candidates_best_first_without_friends(type_in, path: Path):
+    answer = type_in("recommend", path, "person-1", "user:person-2", "-k", "7", "--json")
+    assert answer.code == 0
+    first, second = answer.document["queries"]
+    assert (first["id"], second["id"]) == ("person-1", "user:person-2")
+    scores = [one["score"] for one in first["candidates"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 7
+    graph = pipeline.open_run(path, until="split").split().train
+    friends = {int(row) for row in graph.target.adjacency.neighbors(graph.row("person-1"))} | {graph.row("person-1")}
+    assert not friends & {graph.row(one["id"]) for one in first["candidates"]}
+    assert "7 candidates for person-1" in type_in("recommend", path, "person-1", "-k", "7").out
+
+
+def test_compare_shows_paired_differences(type_in, path: Path, finished: Path):
+    assert type_in("run", path, "--embedding.popularity", "0.9", "--quiet").code == 0
+    document = type_in("compare", finished, path, "--json").document
+    assert document["runs"] == [str(finished), str(path)]
+    assert "low" in document["differences"][str(path)]["recall@10"]
+    assert "recall@10" in type_in("compare", finished, path).out
+
+
+def test_doctor_says_what_is_installed(type_in):
+    document = type_in("doctor", "--json").document
+    assert document["packages"]["amity"] == amity.__version__
+    assert all(document["packages"].values())
+    assert "torch" in type_in("doctor").out
+
+
+MISTAKES = {
+    "an unknown command": (["rnu", "{path}"], 'Did you mean "run"?'),
+    "an unknown flag": (["run", "{path}", "--trainng.steps", "3"], "Did you mean --training.steps?"),
+    "a flag of another stage": (["split", "{path}", "--training.steps", "3"], "Unknown option"),
+    "a word for a number": (["run", "{path}", "--training.steps", "many"], "training.steps"),
+    "a number out of bounds": (["run", "{path}", "--training.steps", "0"], "greater than 0"),
+    "settings that do not fit": (["run", "{path}", "--splitting.valid", ".9", "--splitting.test", ".9"], "less than 1"),
+    "a config that is not there": (["run", "{path}", "-c", "nowhere.toml"], "nowhere.toml"),
+    "no run": (["run"], "RUN"),
+    "an empty run": (["evaluate", "{path}/new"], "has not been made"),
+    "a run that is none": (["recommend", "{path}/graph", "1"], "is no run of amity"),
+    "a run that is a file": (["run", "{path}/config.toml"], "is a file"),
+    "data that is not there": (["run", "{path}", "--data", "nowhere"], "no directory nowhere"),
+    "an id that nobody has": (["recommend", "{path}", "person-9999"], "person-9999"),
+    "nobody to recommend to": (["recommend", "{path}"], "Nobody asks"),
+    "no candidates asked for": (["recommend", "{path}", "person-1", "-k", "0"], "greater than 0"),
+    "one run to compare": (["compare", "{path}"], "two runs"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_exits_with_2_and_one_paragraph(type_in, path: Path, mistake: str):
+    arguments, hint = MISTAKES[mistake]
+    arguments = [argument.format(path=path) for argument in arguments]
+    answer = type_in(*arguments, "--quiet") if "--quiet" not in arguments else type_in(*arguments)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+    assert hint in " ".join(answer.err.split())
+    assert all(len(line) <= 100 or " " not in line for line in answer.err.splitlines())
+    with_json = type_in(*arguments, "--json")
+    assert with_json.code == 2
+    assert hint in with_json.document["error"]["message"]
+
+
+def test_a_full_or_forbidden_disk_is_no_fault_of_amity(type_in, path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("amity.pipeline.running.save_config", refuse)
+    answer = type_in("run", path)
+    assert answer.code == 2
+    assert "No space left on device" in answer.err
+
+
+def test_a_fault_of_ours_exits_with_1_and_asks_for_a_report():
+    script = "import amity.cli.app as app; app.make_app = lambda: 1 / 0; app.main(['run'])"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "ZeroDivisionError" in ended.stderr
+    assert "Please report it" in ended.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path):
+    endless = flags(training={"steps": 100_000, "first_validation": 50_000, "checkpoint_every_s": 0.01})
+    typed = [sys.executable, "-m", "amity", "run", tmp_path / "run", "--data", data, *endless]
+    with subprocess.Popen(typed, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"`amity run {tmp_path / 'run'}` goes on where this stopped." in told
+    assert "Traceback" not in told
