@@ -4,18 +4,27 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# An environment that was made for a GPU stays one.
+CUDA ?= $(if $(wildcard $(VENV)/.installed-cuda),1)
+INSTALLED := $(VENV)/.installed$(if $(CUDA),-cuda)
 # 2.13.0+cpu exists as a CPU build only, so that nothing of CUDA can come along unless it is asked for.
 TORCH := torch==2.13.0$(if $(CUDA),,+cpu)
-# Two workers share two cores: one thread each for torch and BLAS, two for our kernels, whose tests compare one with two.
-TEST_THREADS := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2
+# Two workers share two cores: one thread each for torch, two for our kernels, whose tests compare one thread with two;
+# and threads that wait must not keep the other worker from its core.
+TEST_THREADS := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 PYTEST := $(TEST_THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The wheel of torch carries 125 MB of its own C++ tests.
+PRUNE := $(BIN)/python -c 'import pathlib, shutil, sysconfig; torch = pathlib.Path(sysconfig.get_path("platlib"), "torch"); \
+  shutil.rmtree(torch / "test", ignore_errors=True); \
+  [path.unlink() for pattern in ("test_*", "*Test") for path in torch.glob("bin/" + pattern)]'
 
 .PHONY: help install demo test test-all check bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-install: $(VENV)/.installed  ## make the environment .venv (CUDA=1: with torch for a GPU)
+install: $(INSTALLED)  ## make the environment .venv (CUDA=1: with torch for a GPU)
 
 demo: install  ## make a small network, run everything on it, and show the report
 	$(BIN)/amity demo
@@ -39,15 +48,17 @@ clean:  ## remove the environment, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "amity needs Python 3.11 or newer; $(PYTHON) is older. Say which one to use: make install PYTHON=..."; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(CUDA),$(PIP) uninstall --yes torch)
 	$(PIP) install --no-compile -c constraints.txt "$(TORCH)" || \
 	  { echo "pip found no $(TORCH). CPU builds of torch lie on PyTorch's own index: see Install in README.md."; exit 2; }
 	$(PIP) install --no-compile -c constraints.txt -e .
+	$(PRUNE)
 	touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
+$(VENV)/.tested: $(INSTALLED)
 	$(PIP) install --no-compile -c constraints.txt -e ".[test]"
 	touch $@

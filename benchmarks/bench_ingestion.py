@@ -106,8 +106,10 @@ def main() -> None:
     if options.json:
         print(json.dumps({"rows": [{"name": name, "memory_gib": options.memory_gib, **found}]}))
     else:
-        print(f"{name}: {found['rows_per_second']:,} rows/s, {found['seconds']} s ({found['cpu_seconds']} s of CPU), "
-              f"peak memory (ru_maxrss) {found['peak_rss_bytes'] / 2**30:.2f} GiB of a budget of {options.memory_gib} GiB")  # fmt: skip
+        print(
+            f"{name}: {found['rows_per_second']:,} rows/s, {found['seconds']} s ({found['cpu_seconds']} s of CPU), "
+            f"peak memory (ru_maxrss) {found['peak_rss_bytes'] / 2**30:.2f} GiB of a budget of {options.memory_gib} GiB"
+        )
 
 
 if __name__ == "__main__":

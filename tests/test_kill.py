@@ -124,11 +124,7 @@ def test_a_run_killed_at_every_stage_boundary_ends_as_if_it_never_was(
     for number, stage in enumerate(STAGES):
         for point in POINTS:
             assert order("run", path, *typed, at=[stage, point]) == KILLED
-            committed = point == "_finish"
-            assert check(path) == number + committed
-            if committed:
-                assert not list(path.glob(".staging-*")), "a reader has moved it into place"
-                break
+            assert check(path) == number + (point == "_finish")
     assert order("run", path, *typed) == 0
     assert artifacts(path) == reference[0]
 

@@ -176,6 +176,7 @@ class Run:
         manifest["pending"] = {"stage": name, "record": asdict(record)}
         self._write(manifest)
         self._finish(name)
+        self._verified.add(record.digest)
 
     def _finish(self, name: str) -> None:
         """Move into place what the manifest promises; may be cut short anywhere and done again."""

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 import textwrap
 import traceback
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_complain(type(error).__name__, str(error), tokens))
     except CycloptsError as error:
         sys.exit(_complain("ConfigError", _explain(error), tokens))
+    except BrokenPipeError:  # Whoever reads what we write has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in ENVIRONMENT:
             raise

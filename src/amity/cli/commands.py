@@ -19,11 +19,12 @@ from amity.log import set_silent
 RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
 RawIds = Annotated[str, Parameter(name="ID", help="A raw id that asks: 42, or user:42 where the kind must be said.")]
 Length = Annotated[PositiveInt, Parameter(name="-k", help="How many candidates each id gets.")]
+People = Annotated[PositiveInt, Parameter(help="How many people the network has.")]
 Data = Annotated[Path | None, Parameter(help="The directory of the tables; by default that of last time.")]
 File = Annotated[Path | None, Parameter(name=["--config", "-c"], help="A TOML file; by default the last settings.")]
 
 
-def demo(path: RunPath = Path("runs/demo"), /, *, people: PositiveInt = 3000, output: Output = SPOKEN) -> None:
+def demo(path: RunPath = Path("runs/demo"), /, *, people: People = 3000, output: Output = SPOKEN) -> None:
     """Make a small network under RUN/data, run every stage on it, and show the report."""
     set_silent(output.quiet)
     _show_run(path, pipeline.demo(path, people=people), output)

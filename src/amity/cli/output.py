@@ -12,7 +12,6 @@ from rich.table import Table
 
 from amity.artifacts import Record
 
-
 WIDTH = 120
 """Columns of a table where stdout is no terminal."""
 

@@ -26,6 +26,9 @@ from amity.ingestion.vocabulary import Ids, row_finder
 Progress = Callable[[str, int, int], None]
 """Told, from time to time: which table is read, how many of its rows are done, and of how many."""
 
+_BYTES_PER_ROW = 4096
+"""Share of the memory for each row read at a time: a chunk takes about a twentieth of it."""
+_LEAST_ROWS = 1024
 _ARRAYS = {name: name for name in Adjacency.__slots__}
 
 
@@ -41,7 +44,7 @@ class _Build:
 
     @property
     def rows(self) -> int:
-        return self.config.chunk_rows
+        return min(self.config.chunk_rows, max(_LEAST_ROWS, self.memory_bytes // _BYTES_PER_ROW))
 
     @property
     def memory_bytes(self) -> int:

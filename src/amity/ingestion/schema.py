@@ -131,7 +131,7 @@ class IngestionConfig(Section):
     """Memory that ingestion may take, in GiB. Edges are sorted in pieces that fit, whatever the size of their table;
     ids take about 30 bytes a node (text: more by its length) and must fit as well."""
     chunk_rows: PositiveInt = 1 << 20
-    """Values of a column that are read at a time; as many rows where they are not lists."""
+    """Values of a column that are read at a time: as many rows where it holds no lists; fewer where memory is short."""
 
     @field_validator("nodes", "edges")
     @classmethod

@@ -123,14 +123,22 @@ def find_tables(data: Path, pattern: str) -> list[str]:
         tries = [pattern] if Path(pattern).suffix in SUFFIXES else [pattern + suffix for suffix in SUFFIXES]
         found = [name for name in tries if (data / name).exists()][:1]
     if not found:
-        raise DataError(f"There is no table `{pattern}` in {data}.{nearest(pattern, list_tables(data))}")
+        raise DataError(
+            f"There is no table `{pattern}` in {data}.{nearest(pattern, list_tables(data))} Name one that is there."
+        )
     return found
 
 
 def list_tables(data: Path) -> list[str]:
     """The tables in a directory and in the folders `nodes` and `edges` of it."""
     folders = [data, data / "nodes", data / "edges"]
-    paths = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in SUFFIXES]
+    paths = [
+        path
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.suffix in SUFFIXES and path.exists()
+    ]
     return sorted(str(path.relative_to(data)) for path in paths)
 
 

@@ -43,7 +43,14 @@ def to_ids(chunk: Chunk, column: str, values: pa.Array) -> Ids:
         values = _whole(chunk, column, values)
     if kinds.is_uint64(values.type):
         large = pc.call_function("greater", [values, pa.scalar(2**63 - 1, pa.uint64())])
-        _refuse(chunk, column, large, values, "an id beyond the range of int64", "Write such ids as text.")
+        _refuse(
+            chunk,
+            column,
+            large,
+            values,
+            "a number beyond the range of int64",
+            "Write ids as text, and times in a coarser unit.",
+        )
     return values.cast(pa.int64())
 
 
@@ -183,7 +190,10 @@ def _whole(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
     if wrong.any():
         position = int(wrong.argmax())
         raise chunk.fault(
-            column, position, f"{numbers[position]!r} is no whole number below 2^53", "Write this column as int64."
+            column,
+            position,
+            f"{float(numbers[position])!r} is no whole number below 2^53",
+            "Write this column as int64.",
         )
     return pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
 

@@ -81,8 +81,8 @@ class VocabularyBuilder:
         string, row = next((s, r) for s, r in zip(strings, rows, strict=True) if _differs(s, r, ends, known))
         other = known[ends[row - 1] if row else 0 : ends[row]]
         raise DataError(
-            f"The ids {bytes(string).decode()!r} and {bytes(other).decode()!r} have the same 64-bit hash, which happens "
-            "once in a billion tables. Rename one of them, or use integer ids."
+            f"The ids {bytes(string).decode()!r} and {bytes(other).decode()!r} have the same 64-bit hash, which is "
+            "a rare accident. Rename one of them, or use integer ids."
         )
 
 
@@ -194,10 +194,10 @@ def _differs(string, row, ends, known):
     begin = ends[row - 1] if row > 0 else 0
     if ends[row] - begin != len(string):
         return True
-    for letter in range(len(string)):
-        if known[begin + letter] != string[letter]:
-            return True
-    return False
+    letter = 0
+    while letter < len(string) and known[begin + letter] == string[letter]:
+        letter += 1
+    return letter < len(string)
 
 
 @kernel

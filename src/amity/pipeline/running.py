@@ -40,6 +40,7 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
     Raises `ArtifactError` where a file of the run is not as it was written, and what the stages raise.
     """
     path = Path(path)
+    _check_directory(data)
     with Run(path, write=True) as opened:
         work = _prepare(opened, data, config or configure(path))
         return {name: _bring_up_to_date(work, name) for name in STAGES}
@@ -48,6 +49,7 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
 def run_stage(path: Path | str, name: str, data: Path | str | None = None, config: Config | None = None) -> Record:
     """Run one stage, whether or not it was done before; raises `ArtifactError` where what it reads does not stand."""
     path = Path(path)
+    _check_directory(data)
     with Run(path, write=True) as opened:
         config = config or configure(path)
         work = _prepare(opened, data, config) if name == "ingest" else Work(opened, config)
@@ -64,12 +66,15 @@ def open_run(path: Path | str, *, until: str) -> Work:
     return work
 
 
+def _check_directory(data: Path | str | None) -> None:
+    if data is not None and not Path(data).is_dir():
+        raise DataError(f"There is no directory {data}. Give `--data` the directory that holds the tables.")
+
+
 def _prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
     """Note down settings and tables, so that whoever goes on with the run has them."""
     save_config(config, opened.path / CONFIG)
     if data is not None:
-        if not Path(data).is_dir():
-            raise DataError(f"There is no directory {data}. Give `--data` the directory that holds the tables.")
         opened.note("data", str(Path(data).resolve()))
     noted = opened.noted("data")
     if noted is None or not Path(noted).is_dir():

@@ -19,8 +19,11 @@ from amity.retrieval import Retriever
 from amity.splitting import HeldOut, Split
 from amity.training import Journal, Recipe
 
-VALIDATION_QUERIES = 2000
-"""Queries that one validation asks at most."""
+VALIDATION_QUERIES, VALIDATION_LENGTH = 2000, 50
+"""Queries that one validation asks at most, and the length of the lists whose recall it takes.
+
+They are no settings of `[evaluation]`: what is learned must not depend on how it is judged afterwards.
+"""
 
 
 def read_graph(data: Path | str, config: IngestionConfig | None = None, *, storage: Path | None = None) -> Graph:
@@ -62,7 +65,9 @@ def train(split: Split, config: Config | None = None, *, journal: Journal | None
     """
     config = config or Config()
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
-    return training.train_model(split, recipe, seed=config.seed, validate=_validate(split, config), journal=journal)
+    return training.train_model(
+        split, recipe, seed=config.seed, validate=_validate(split, config.seed), journal=journal
+    )
 
 
 def embed(
@@ -83,15 +88,14 @@ def evaluate(
     return evaluation.evaluate(retriever, embeddings.graph, held_out, config, seed=seed, vectors=embeddings.vectors)
 
 
-def _validate(split: Split, config: Config) -> Callable[[Model], float]:
-    """Recall of the headline length on the validation part, as the test part will be judged."""
-    headline = config.evaluation.headline
-    judged = EvaluationConfig(queries=VALIDATION_QUERIES, k=(headline,), headline=headline, resamples=1)
+def _validate(split: Split, seed: int) -> Callable[[Model], float]:
+    """Recall on the validation part, in the harness in which the test part will be judged."""
+    config = EvaluationConfig(queries=VALIDATION_QUERIES, k=(VALIDATION_LENGTH,), headline=VALIDATION_LENGTH)
 
     def validate(model: Model) -> float:
-        retriever = Retriever.build(embed(model, split.train), seed=config.seed)
-        found = evaluate(retriever, split.valid, judged, seed=config.seed)
-        return float(found.values[f"recall@{headline}"].mean())
+        retriever = Retriever.build(embed(model, split.train), seed=seed)
+        found = evaluate(retriever, split.valid, config, seed=seed)
+        return float(found.values[f"recall@{VALIDATION_LENGTH}"].mean())
 
     return validate
 
