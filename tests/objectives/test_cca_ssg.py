@@ -67,7 +67,7 @@ def test_dropped_columns_are_the_same_for_all_nodes_and_repeat_with_the_generato
 
 
 def test_the_head_is_linear_relu_linear():
-    head = CcaSsgHead(4, generator=torch.Generator().manual_seed(0))
+    head = CcaSsgHead(4, 4, generator=torch.Generator().manual_seed(0))
     codes = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     inner, outer = head.inner.detach().numpy(), head.outer.detach().numpy()
     np.testing.assert_allclose(head(torch.tensor(codes)).detach(), np.maximum(codes @ inner, 0) @ outer, atol=1e-5)

@@ -107,9 +107,3 @@ def test_a_graph_without_features_has_nothing_to_restore(make_random_friend_grap
 def test_one_layer_is_enough_for_all_objectives(graph, layer):
     losses = losses_of(make_step(graph, EncoderConfig(dim=8, layers=1, layer=layer)), ObjectivesConfig())
     assert all(loss.isfinite() for loss in losses.values())
-
-
-def test_too_few_nodes_for_correlations_are_warned_of(graph):
-    model, batch, inputs = make_step(graph, EncoderConfig(dim=16))
-    with pytest.warns(UserWarning, match="16 dimensions over 70 nodes, and needs 128"):
-        Objectives(ObjectivesConfig(), model.transform, 16, seed=0)(model.encoder, batch, inputs, seed=0)

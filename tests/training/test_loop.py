@@ -155,3 +155,11 @@ def test_one_hop_for_each_layer_is_asked_for(split: Split):
 def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(split: Split):
     with pytest.raises(TrainingError, match=r"step \d+: training has diverged. Lower"):
         train_model(split, recipe(steps=200, learning_rate=1e30), seed=0, validate=rising())
+
+
+def test_too_few_nodes_for_correlations_are_warned_of(split: Split, capsys: pytest.CaptureFixture[str]):
+    train_model(split, recipe(steps=1), seed=0, validate=rising())
+    assert "64 dimensions over at most 120 nodes" in capsys.readouterr().err
+    narrow = ObjectivesConfig.model_validate({"cca_ssg": {"dim": 8}})
+    train_model(split, replace(recipe(steps=1), objectives=narrow), seed=0, validate=rising())
+    assert "dimensions over" not in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
@@ -19,6 +19,8 @@ class CcaSsgConfig(Section):
 
     weight: NonNegativeFloat = 0.1
     """Factor on this loss in the total; 0 turns the objective off."""
+    dim: PositiveInt = 64
+    """Width of the views that are compared; a step should have 8 nodes for each, or their correlations are noise."""
     decorrelation: NonNegativeFloat = 1e-3
     """Trade-off λ between agreement of the views and decorrelation of the features."""
     edge_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
@@ -30,13 +32,13 @@ class CcaSsgConfig(Section):
 class CcaSsgHead(nn.Module):
     """Linear, ReLU, Linear: what stands between the shared codes and this objective alone."""
 
-    def __init__(self, dim: int, *, generator: Generator) -> None:
+    def __init__(self, dim: int, width: int, *, generator: Generator) -> None:
         super().__init__()
         self.inner = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
         self.inner_bias = nn.Parameter(torch.zeros(dim))
-        self.outer = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
+        self.outer = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), generator=generator))
 
-    def forward(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+    def forward(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes width"]:
         """The head's own view of the codes; a last bias would be standardised away."""
         return relu(codes @ self.inner + self.inner_bias) @ self.outer
 

@@ -1,6 +1,5 @@
 """All objectives of a step over one encoder, and their weighted sum (Kolodner et al., 2024, eq. 6)."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges, edges_between
 from amity.kernels import mix
-from amity.objectives.cca_ssg import ROWS_PER_DIM, CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
+from amity.objectives.cca_ssg import CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
 from amity.objectives.graphmae import GraphMaeConfig, GraphMaeHead, feature_vectors, feature_width, graphmae_loss
 from amity.objectives.retrieval import RetrievalConfig, retrieval_loss
 from amity.sampling.batch import Batch
@@ -49,7 +48,8 @@ class Objectives(nn.Module):
         super().__init__()
         self.config = config
         width = feature_width(transform)
-        self.cca_ssg = CcaSsgHead(dim, generator=_generator(seed, "cca_ssg")) if config.cca_ssg.weight else None
+        draws = _generator(seed, "cca_ssg")
+        self.cca_ssg = CcaSsgHead(dim, config.cca_ssg.dim, generator=draws) if config.cca_ssg.weight else None
         masked = config.graphmae.weight and width
         self.graphmae = GraphMaeHead(dim, width, generator=_generator(seed, "graphmae")) if masked else None
 
@@ -102,13 +102,6 @@ def _retrieval(config: RetrievalConfig, step: _Step) -> Tensor:
 
 
 def _cca_ssg(config: CcaSsgConfig, head: CcaSsgHead, step: _Step) -> Tensor:
-    dim, seeds = step.encoder.dim, step.batch.block.hops[0]
-    if seeds < ROWS_PER_DIM * dim:
-        warnings.warn(
-            f"CCA-SSG correlates {dim} dimensions over {seeds} nodes, and needs {ROWS_PER_DIM * dim} to see more than "
-            "noise. Raise `sampling.batch_size`, lower `encoder.dim`, or set the objective's weight to 0.",
-            stacklevel=2,
-        )
     views = []
     for view in ("first", "second"):
         block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "cca_ssg", view, "edges"))

@@ -14,8 +14,9 @@ from torch import nn
 
 from amity.encoder import EncoderConfig, GraphEncoder, Inputs, InputSource, Model, build_model
 from amity.errors import ConfigError, TrainingError
-from amity.log import JsonLines, Progress
+from amity.log import JsonLines, Progress, say
 from amity.objectives import Objectives, ObjectivesConfig, multitask_loss
+from amity.objectives.cca_ssg import ROWS_PER_DIM
 from amity.sampling import Batch, BatchMaker, SamplingConfig, prefetch
 from amity.sampling.draws import keyed
 from amity.section import Section
@@ -128,12 +129,22 @@ def _start(split: Split, recipe: Recipe, seed: int) -> tuple[Model, Trainable]:
             f"Each message pass needs neighbours to hear: the encoder has {layers} (`encoder.layers`), but {hops} "
             "hops are sampled (`sampling.fanout`). Give the fan-out one number for each layer."
         )
+    _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
     model = build_model(split.train, recipe.encoder, seed=seed)
     objectives = Objectives(recipe.objectives, model.transform, model.encoder.dim, seed=seed)
     modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives})
     settings = recipe.training
     optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
     return model, Trainable(modules, optimizers, best={})
+
+
+def _warn_of_noise(recipe: Recipe, seeds: int) -> None:
+    cca = recipe.objectives.cca_ssg
+    if cca.weight and seeds < ROWS_PER_DIM * cca.dim:
+        say(
+            f"CCA-SSG correlates {cca.dim} dimensions over at most {seeds} nodes a step, which is noise: it takes "
+            f"{ROWS_PER_DIM} nodes a dimension. Raise `sampling.batch_size`, or lower `objectives.cca_ssg.dim`."
+        )
 
 
 def _batch_maker(
