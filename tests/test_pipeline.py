@@ -11,6 +11,7 @@ import tiny
 from amity import pipeline
 from amity.config import Config, load_config
 from amity.errors import ArtifactError, ConfigError, DataError
+from amity.pipeline import stages
 
 STAGES = list(pipeline.STAGES)
 
@@ -98,9 +99,23 @@ def test_changed_tables_redo_everything(path: Path, tmp_path: Path):
 
 def test_another_version_of_amity_redoes_a_run(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("amity.pipeline.running.__version__", "9.9.9")
-    monkeypatch.setattr("amity.pipeline.stages.__version__", "9.9.9")
+    monkeypatch.setattr(stages, "__version__", "9.9.9")
     assert made(pipeline.run(path)) == STAGES
     assert made(pipeline.run(path)) == []
+
+
+def test_a_run_of_another_version_can_still_be_read_though_settings_have_come_since(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def with_another(work: pipeline.Work, name: str) -> dict:
+        return {**settings_now(work, name), "novelty": {"weight": 1}}
+
+    settings_now = stages.settings
+    monkeypatch.setattr(stages, "settings", with_another)
+    with pytest.raises(ArtifactError, match="novelty"):
+        pipeline.open_run(path, until="index")
+    monkeypatch.setattr(stages, "__version__", "9.9.9")
+    pipeline.open_run(path, until="index").retriever()
 
 
 def test_a_finished_run_outlives_its_tables(data: Path, tmp_path: Path):

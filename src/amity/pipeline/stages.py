@@ -200,7 +200,10 @@ def obstacle(work: Work, name: str) -> str:
     changed = [source for source, hashed in inputs.items() if record.inputs.get(source) != hashed]
     if changed:
         return f"it was made before `{changed[0]}` was last made" if changed != ["data"] else "the tables have changed"
-    return _difference(record.section, settings(work, name))
+    before, now = record.section, settings(work, name)
+    if record.code != __version__:  # Settings that came or went with a version say nothing against what it made.
+        before, now = _common(before, now), _common(now, before)
+    return _difference(before, now)
 
 
 def make(work: Work, name: str) -> Record:
@@ -231,6 +234,13 @@ def _inputs(work: Work, stage: Stage) -> dict[str, str]:
     records = work.run.stages
     inputs = {source: records[source].digest if source in records else "" for source in stage.reads if source != "data"}
     return {**inputs, "data": work.tables} if "data" in stage.reads and work.tables else inputs
+
+
+def _common(section: Any, other: Any) -> Any:
+    """A section without the keys that the other one does not have."""
+    if not isinstance(section, dict) or not isinstance(other, dict):
+        return section
+    return {key: _common(value, other[key]) for key, value in section.items() if key in other}
 
 
 def _difference(before: Any, now: Any, place: str = "") -> str:
