@@ -44,12 +44,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.only:
         command = [sys.executable, "-m", "amity", "run", arguments.runs / name, "--data", arguments.data / name]
-        config = SETTINGS / f"{name}.toml"
-        shared = SETTINGS / f"{name.split('_')[0]}.toml"
-        for path in (config, shared):
-            if path.exists():
-                command += ["-c", path]
-                break
+        places = HERE / f"{name}.toml", SETTINGS / f"{name}.toml", SETTINGS / f"{name.split('_')[0]}.toml"
+        command += ["-c", next(path for path in places if path.exists())]
         subprocess.run([str(part) for part in command], check=True)
     reports = {
         name: json.loads((arguments.runs / name / "report.json").read_text())
@@ -65,7 +61,7 @@ def page(reports: dict[str, dict]) -> str:
         [
             "# Results",
             "",
-            f"Made by `python experiments/spine.py ../shared/data` on {datetime.now(UTC):%Y-%m-%d}, "
+            f"Made by `python experiments/spine.py DATA` on {datetime.now(UTC):%Y-%m-%d}, "
             f"{platform.machine()}, Python {platform.python_version()}, default settings, seed 0, one run each. ",
             "Full-corpus filtered ranking; 95% bootstrap intervals over queries.",
             "",

@@ -31,7 +31,7 @@ UPDATES = 4
 class TrainingConfig(Section):
     """How long, how fast, and when to stop."""
 
-    steps: PositiveInt = 3000
+    steps: PositiveInt = 2000
     """At most this many steps."""
     learning_rate: PositiveFloat = 5e-3
     """Step size of Adam."""
