@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from amity.errors import ArtifactError
@@ -58,7 +59,7 @@ def test_the_checkpoint_of_another_training_is_left_alone(tmp_path: Path, capsys
     assert "training starts anew" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "altered header", "another file"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "altered header", "another file", "another page"])
 def test_a_damaged_checkpoint_is_refused_with_one_paragraph(tmp_path: Path, damage: str):
     path = tmp_path / "c"
     save_checkpoint(path, trainable(0), Standing(step=9), fingerprint="f")
@@ -68,6 +69,7 @@ def test_a_damaged_checkpoint_is_refused_with_one_paragraph(tmp_path: Path, dama
         "emptied": b"",
         "altered header": whole[:8] + b"?" + whole[9:],
         "another file": b"PAR1 is not a checkpoint",
+        "another page": save({"t": torch.zeros(1)}, {"amity": "[]"}),
     }
     path.write_bytes(harmed[damage])
     with pytest.raises(ArtifactError, match="Delete it to train again"):

@@ -13,11 +13,12 @@ from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model
 from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
+from amity.log import Progress
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
-from amity.splitting import Split, SplittingConfig, split_edges
+from amity.splitting import Pairs, Split, SplittingConfig, split_edges
 from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
-from amity.training.loop import validation_steps
+from amity.training.loop import last_step, validation_steps
 
 STEPS = 12
 
@@ -126,6 +127,47 @@ def test_training_stops_at_the_multiple_of_the_best_step(split: Split, tmp_path:
     scores = iter([0.2, 0.5, *[0.1] * 50])
     train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores), journal=journal)
     assert len(journal.log.read_text().splitlines()) == 9  # Best at step 6: 1.5 x 6.
+
+
+def test_the_progress_counts_to_the_step_at_which_patience_ends(monkeypatch: pytest.MonkeyPatch, split: Split):
+    shown: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(Progress, "show", lambda _, done, total=None, note=None: shown.append((done, total)))
+    scores = iter([0.2, 0.5, *[0.1] * 50])
+    train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores))
+    assert shown[1:] == [*((step, 6) for step in range(1, 6)), *((step, 9) for step in range(6, 10))]
+
+
+@pytest.mark.parametrize(("best_step", "end"), [(0, 20), (10, 20), (67, 150), (150, 337), (225, 400), (400, 400)])
+def test_training_ends_at_a_validation_or_with_its_steps(best_step: int, end: int):
+    settings = TrainingConfig(steps=400, first_validation=10, validation_growth=1.5, patience=2.0)
+    assert last_step(settings, best_step=best_step) == end
+
+
+def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(split: Split, tmp_path: Path):
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
+    train_model(split, recipe(), seed=0, validate=rising(), journal=journal)
+    entries = [json.loads(line) for line in journal.log.read_text().splitlines()]
+    weights = recipe().objectives.weights()
+    for entry in entries:
+        assert entry["loss"] == pytest.approx(sum(weight * entry[name] for name, weight in weights.items()), rel=1e-5)
+    found = {entry["step"] + 1: entry["valid_recall"] for entry in entries if "valid_recall" in entry}
+    assert found == {3: 1.0, 6: 2.0, 9: 3.0, 12: 4.0}
+
+
+def test_a_checkpoint_of_other_supervision_is_not_taken_up(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Even where all degrees are the same."""
+    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), recipe(checkpoint_every_s=1e-9)
+    with monkeypatch.context() as patch:
+        dying(patch, at=6)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    pairs = split.supervision
+    turned = replace(split, supervision=Pairs(pairs.sources[::-1].copy(), pairs.targets[::-1].copy()))
+    resumed = parameters(train_model(turned, often, seed=1, validate=by_norm, journal=journal))
+    assert "training starts anew" in capsys.readouterr().err
+    assert_same(resumed, parameters(train_model(turned, often, seed=1, validate=by_norm)))
 
 
 def test_validations_grow_apart_and_end_with_the_last_step():

@@ -69,10 +69,11 @@ def load_checkpoint(path: Path, trainable: Trainable, *, fingerprint: str) -> St
         with safe_open(path, framework="pt") as file:
             page = json.loads((file.metadata() or {}).get("amity", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, ValueError, SafetensorError) as error:
+            found = page.get("format")
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
         raise ArtifactError(_message(path, f"it cannot be read ({error})")) from error
-    if page.get("format") != FORMAT:
-        raise ArtifactError(_message(path, f"its format is {page.get('format')!r}, not {FORMAT!r}"))
+    if found != FORMAT:
+        raise ArtifactError(_message(path, f"its format is {found!r}, not {FORMAT!r}"))
     if page["fingerprint"] != fingerprint:
         say(f"The checkpoint {path} belongs to another graph or to other settings: training starts anew.")
         return Standing()

@@ -26,6 +26,8 @@ from amity.training.optimizer import make_optimizers
 
 UPDATES = 4
 """What the seed is used for here; numbers 0 to 3 are sampling's."""
+VALID_RECALL = "valid_recall"
+"""Under what name the log keeps what a validation finds."""
 
 
 class TrainingConfig(Section):
@@ -79,32 +81,32 @@ def train_model(
     Everything drawn is a function of `seed` and the step, so that a run repeats itself, and one that goes on from
     its checkpoint ends with the very parameters of one that was never stopped (on the CPU, with as many threads).
 
-    Raises `TrainingError` where the settings do not fit each other or the loss is no number, and `ArtifactError`
-    where the checkpoint is another training's.
+    Raises `ConfigError` where the settings do not fit each other, `TrainingError` where the loss is no number, and
+    `ArtifactError` where the checkpoint is torn. A checkpoint of another training is said to be so, and not taken up.
     """
     settings = recipe.training
     model, trainable = _start(split, recipe, seed)
-    fingerprint, standing = _fingerprint(split, recipe, seed), Standing()
+    fingerprint, standing = _fingerprint(split, model, recipe, seed) if journal else "", Standing()
     if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
     steps, validations = range(standing.step, settings.steps), validation_steps(settings)
-    saved_s = time.monotonic()
+    end, saved_s = last_step(settings, best_step=standing.best_step), time.monotonic()
     with (
         prefetch(_batch_maker(split, model, recipe.sampling, seed), steps, depth=recipe.sampling.prefetched) as batches,
         JsonLines(journal.log if journal else None, steps=standing.step) as log,
-        Progress("train", total=settings.steps) as progress,
+        Progress("train", total=end) as progress,
     ):
         progress.advance(standing.step)
         for step, (batch, inputs) in zip(steps, batches, strict=False):
-            entry = {"step": step, **_update(trainable, model.encoder, batch, inputs, seed=seed)}
-            standing, stop = replace(standing, step=step + 1), False
+            losses = _update(trainable, model.encoder, batch, inputs, seed=seed)
+            entry, standing = {"step": step, **losses}, replace(standing, step=step + 1)
             if standing.step in validations:
-                entry["validation"] = validate(model)
-                standing = _judge(standing, entry["validation"], trainable)
-                stop = standing.step >= settings.patience * standing.best_step
+                entry[VALID_RECALL] = validate(model)
+                standing = _judge(standing, entry[VALID_RECALL], trainable)
+                end = last_step(settings, best_step=standing.best_step)
             log.write({**entry, "waited_s": round(batches.waited_s, 3)})
-            progress.advance(note=f"loss {entry['loss']:.3f}, best recall {max(standing.best_score, 0):.3f}")
-            if stop:
+            progress.show(standing.step, end, _note(losses, standing))
+            if standing.step >= end:
                 break
             if journal is not None and time.monotonic() - saved_s >= settings.checkpoint_every_s:
                 save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)
@@ -120,6 +122,12 @@ def validation_steps(settings: TrainingConfig) -> frozenset[int]:
         steps.append(last)
         last = max(last + settings.first_validation, int(last * settings.validation_growth))
     return frozenset(steps)
+
+
+def last_step(settings: TrainingConfig, *, best_step: int) -> int:
+    """The validation at which training stops, unless one before it finds more; progress counts time left by it."""
+    patience_ends = settings.patience * max(best_step, settings.first_validation)
+    return min((step for step in validation_steps(settings) if step >= patience_ends), default=settings.steps)
 
 
 def _start(split: Split, recipe: Recipe, seed: int) -> tuple[Model, Trainable]:
@@ -188,9 +196,16 @@ def _judge(standing: Standing, score: float, trainable: Trainable) -> Standing:
     return Standing(standing.step, best_step=standing.step, best_score=score)
 
 
-def _fingerprint(split: Split, recipe: Recipe, seed: int) -> str:
-    """What is being trained: the settings, the seed, and the graph by its degrees."""
-    sections = (recipe.sampling, recipe.encoder, recipe.objectives, recipe.training)
-    digest = sha256(json.dumps([seed, *(section.model_dump(mode="json") for section in sections)]).encode())
-    digest.update(np.ascontiguousarray(split.train.messages.indptr).data)
+def _note(losses: dict[str, float], standing: Standing) -> str:
+    parts = (f"{name} {loss:.3f}" for name, loss in losses.items())
+    return ", ".join([f"best recall {max(standing.best_score, 0):.3f}", *parts])
+
+
+def _fingerprint(split: Split, model: Model, recipe: Recipe, seed: int) -> str:
+    """What is being trained: the settings, the seed, what was fitted on the features, every edge and its order."""
+    records = (recipe.sampling, recipe.encoder, recipe.objectives, recipe.training, model.transform)
+    digest = sha256(json.dumps([seed, *(record.model_dump(mode="json") for record in records)]).encode())
+    messages, supervision = split.train.messages, split.supervision
+    for values in (messages.indptr, messages.indices, supervision.sources, supervision.targets):
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
