@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges, edges_between
+from amity.errors import ConfigError
 from amity.kernels import mix
 from amity.objectives.cca_ssg import CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
 from amity.objectives.graphmae import GraphMaeConfig, GraphMaeHead, feature_vectors, feature_width, graphmae_loss
@@ -41,7 +42,7 @@ def multitask_loss(losses: dict[str, Float[Tensor, ""]], weights: dict[str, floa
 class Objectives(nn.Module):
     """The heads of the objectives, and one step of all of them.
 
-    An objective of weight 0 has no head and costs nothing.
+    An objective of weight 0 has no head and costs nothing. Raises `ConfigError` where none is on.
     """
 
     def __init__(self, config: ObjectivesConfig, transform: FeatureTransform, dim: int, *, seed: int) -> None:
@@ -52,6 +53,8 @@ class Objectives(nn.Module):
         self.cca_ssg = CcaSsgHead(dim, config.cca_ssg.dim, generator=draws) if config.cca_ssg.weight else None
         masked = config.graphmae.weight and width
         self.graphmae = GraphMaeHead(dim, width, generator=_generator(seed, "graphmae")) if masked else None
+        if not config.retrieval.weight and self.cca_ssg is None and self.graphmae is None:
+            raise ConfigError(_nothing_to_learn(config))
 
     def forward(
         self, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int
@@ -118,6 +121,12 @@ def _graphmae(config: GraphMaeConfig, head: GraphMaeHead, step: _Step) -> Tensor
     codes = step.encoder.blend(step.propagate(block, head.hide(step.states, masked), reach=1))
     edges = edges_between(block, step.inputs.degrees.numpy(), targets=block.hops[0], sources=len(codes))
     return graphmae_loss(head(codes, masked, edges), feature_vectors(step.inputs, masked), gamma=config.gamma)
+
+
+def _nothing_to_learn(config: ObjectivesConfig) -> str:
+    found = ", ".join(f"objectives.{name}.weight = {weight:g}" for name, weight in config.weights().items())
+    bare = ", and on a graph without features graphmae has nothing to restore" if config.graphmae.weight else ""
+    return f"There is nothing to train for: {found}{bare}. Give an objective a weight above 0, best `retrieval`."
 
 
 def _key(seed: int, *names: str) -> int:
