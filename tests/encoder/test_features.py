@@ -122,6 +122,19 @@ def test_bag_values_beyond_the_limit_are_hashed_by_their_text():
     assert column.tokens(("unheard of",))[0] > column.missing
 
 
+def test_hashed_values_weigh_what_an_average_bucket_does_however_long_their_tail():
+    """Each of 40 nodes has a word with a token and two of the tail: there are more of those than of nodes."""
+    words, tail = tuple(f"w{i}" for i in range(20)), tuple(f"t{i}" for i in range(40))
+    rows = [{words[n % 20]: 1.0, tail[n]: 1.0, tail[(n + 1) % 40]: 1.0} for n in range(40)]
+    config = FeaturesConfig(ids="none", max_tokens=20, buckets=64)
+    transform, inputs = gather(make_graph(make_bag(rows, words + tail), nodes=40), config)
+    (column,) = transform.tokens
+    assert column.rarity[-1] == pytest.approx(np.log(40 / (80 / 64)))
+    hashed = inputs.tokens > column.missing
+    assert hashed.sum() == 80
+    assert (inputs.weights[hashed] > 0.1).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_same_values_get_the_same_inputs_on_another_graph_with_another_dictionary(seed):

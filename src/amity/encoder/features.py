@@ -32,7 +32,10 @@ class FeaturesConfig(Section):
     log_degree: bool = False
     """Whether the logarithm of a node's number of neighbours is an input."""
     projections: NonNegativeInt = 0
-    """Width of the propagated random projections (FastRP, 1908.11512) among the inputs; 0 leaves them out."""
+    """Width of the propagated random projections (FastRP, 1908.11512) among the inputs; 0 leaves them out.
+
+    They are computed once, from all train edges: those that a step is to predict have left their trace in them.
+    """
     ids: Literal["none", "hashed", "learned"] = "learned"
     """Whether a node has a vector of its own: by its row (of the training graph only), or by a hash of its raw id."""
     id_buckets: PositiveInt = 100_000
@@ -69,7 +72,10 @@ class TokensTransform(_Record):
     values: tuple[str, ...]
     """Values with a token of their own, most frequent first."""
     rarity: tuple[float, ...]
-    """log(nodes / nodes with the value), for each token up to `rare`; weighs the entries of a bag."""
+    """log(nodes / nodes with the value) for each token up to `rare`; weighs the entries of a bag.
+
+    The last one is that of all values without a token, or of the average bucket where those are hashed.
+    """
     buckets: int
     """Tokens for hashed values; 0 where the values that are not `rare` all have their own."""
 
@@ -215,7 +221,9 @@ def _fit_tokens(kind: str, column: Column, config: FeaturesConfig, *, first: int
     frequent = np.flatnonzero(counts >= config.min_count)
     frequent = sorted(frequent, key=lambda code: (-counts[code], column.dictionary[code]))
     kept = np.array(frequent[: config.max_tokens], np.int64)
-    rest = counts.sum() - counts[kept].sum()
+    buckets = config.buckets if len(frequent) > len(kept) else 0
+    # Where the rest is hashed, a bucket holds a share of it; without the division the whole tail would weigh nothing.
+    rest = (counts.sum() - counts[kept].sum()) / max(buckets, 1)
     rarity = np.log(max(nodes, 1) / np.clip(np.append(counts[kept], rest), 1, max(nodes, 1)))
     return TokensTransform(
         kind=kind,
@@ -224,7 +232,7 @@ def _fit_tokens(kind: str, column: Column, config: FeaturesConfig, *, first: int
         first=first,
         values=tuple(column.dictionary[code] for code in kept),
         rarity=tuple(map(float, rarity)),
-        buckets=config.buckets if len(frequent) > len(kept) else 0,
+        buckets=buckets,
     )
 
 

@@ -43,7 +43,7 @@ class _Tokens:
     """The entries of one column, ready to be gathered."""
 
     kind: NodeKind
-    column: Category | Bag | None
+    column: Category | Bag
     transform: TokensTransform
     lookup: Int64[ndarray, "values"]
     rarity: Float32[ndarray, "tokens"]
@@ -174,9 +174,10 @@ def _find(kind: NodeKind, transform: NumbersTransform | TokensTransform) -> Colu
 def _prepare(graph: Graph, transform: TokensTransform) -> _Tokens:
     kind = graph.kind(transform.kind)
     column = _find(kind, transform)
-    assert column is None or isinstance(column, Category | Bag)
-    lookup = transform.tokens(column.dictionary) if column else np.empty(0, np.int64)
-    return _Tokens(kind, column, transform, lookup, np.array(transform.rarity, np.float32))
+    column = column or Category(transform.name, np.full(kind.count, -1, np.int32), ())
+    assert isinstance(column, Category | Bag)
+    lookup, rarity = transform.tokens(column.dictionary), np.array(transform.rarity, np.float32)
+    return _Tokens(kind, column, transform, lookup, rarity)
 
 
 def _bag(kind: NodeKind, column: Bag) -> tuple[int, ndarray, ndarray, ndarray]:
@@ -190,8 +191,7 @@ def _fill(source: _Tokens, rows: ndarray, places: ndarray, output: tuple[ndarray
         rules = source.lookup, source.rarity, transform.first, transform.rare
         _fill_bags(_bag(source.kind, column), rules, rows, places, output)
         return
-    codes = np.full(source.kind.count, -1, np.int32) if column is None else column.codes
-    _fill_categories(codes, (first, source.lookup, transform.missing), rows, places, output)
+    _fill_categories(column.codes, (first, source.lookup, transform.missing), rows, places, output)
 
 
 def _places(rows: ndarray, kind: NodeKind) -> Int64[ndarray, "places"]:
