@@ -77,5 +77,8 @@ def test_other_files_are_refused(model, tmp_path):
     rewrite(path, metadata={"amity": "{}"})
     with pytest.raises(ArtifactError, match="format is None"):
         Model.open(path)
+    rewrite(path, metadata={"amity": "[]"})
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        Model.open(path)
     with pytest.raises(ArtifactError, match="cannot be read"):
         Model.open(tmp_path / "absent.safetensors")

@@ -74,15 +74,6 @@ class GraphEncoder(nn.Module):
         """Width of the vectors."""
         return self.config.dim
 
-    def sparse_parameters(self) -> list[Tensor]:
-        """The table of ids, whose gradients are sparse."""
-        return [self.ids.weight] if self.ids is not None else []
-
-    def dense_parameters(self) -> list[Tensor]:
-        """All other parameters."""
-        sparse = {id(parameter) for parameter in self.sparse_parameters()}
-        return [parameter for parameter in self.parameters() if id(parameter) not in sparse]
-
     def encode_inputs(self, inputs: Inputs, *, generator: Generator | None = None) -> Float[Tensor, "nodes dim"]:
         """The first states of nodes; with a generator, as in training, entries are dropped at random."""
         states = weighted_sums(self.tokens, inputs.weights[:, None], _token_edges(inputs, len(self.tokens)))

@@ -47,7 +47,7 @@ class Model:
                 config = EncoderConfig.model_validate(page["encoder"])
                 transform = FeatureTransform.model_validate(page["transform"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, ValueError, KeyError, SafetensorError, ValidationError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, SafetensorError, ValidationError) as error:
             raise ArtifactError(_message(path, f"it cannot be read ({error})")) from error
         encoder = GraphEncoder(config, transform, seed=0)
         _check(encoder, tensors, path)
