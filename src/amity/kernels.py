@@ -1,6 +1,6 @@
 """How our numba kernels are compiled: once, cached, releasing the GIL, safe to call from several threads.
 
-Every kernel of amity is made by `kernel` or `parallel_kernel`, so that these choices stand in one place.
+Every kernel of amity is made by one of the decorators below, so that these choices stand in one place.
 OpenMP is the one threading layer that lets a sampling thread and the training thread both run parallel kernels.
 """
 
@@ -27,6 +27,14 @@ def kernel(function: F) -> F:
 def parallel_kernel(function: F) -> F:
     """Compile a kernel whose `numba.prange` loops are shared between threads."""
     return cast("F", numba.njit(cache=True, nogil=True, parallel=True)(function))
+
+
+def summing_kernel(function: F) -> F:
+    """Compile a sequential kernel whose sums may be taken in any order, as vector code.
+
+    Only for sums whose order is lost when the result is rounded to a narrower type.
+    """
+    return cast("F", numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})(function))
 
 
 @kernel

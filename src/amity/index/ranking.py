@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64, Integer, UInt64
 from numpy import ndarray
 
 from amity.index.hits import NOBODY, Hits
-from amity.kernels import kernel, mix, parallel_kernel
+from amity.kernels import kernel, mix, parallel_kernel, summing_kernel
 
 MAX_CANDIDATES = 2**32
 """How many candidates the low half of a key can tell apart."""
@@ -76,9 +76,9 @@ def make_salts(seed, names):
     return salts
 
 
-# Reassociated, so that it is computed in vectors, eight times as fast: in double precision the order of the sum is
-# lost in the rounding to single precision. The products themselves are exact.
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+# A summing kernel is eight times as fast. The products are exact in double precision, and what the order of their sum
+# changes there is lost in the rounding to single precision.
+@summing_kernel
 def inner_product(query, item):
     """The inner product, summed in double precision and rounded once: the same wherever and whenever it is computed."""
     total = np.float64(0.0)
