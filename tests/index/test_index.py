@@ -151,6 +151,7 @@ def test_vectors_that_cannot_be_compared_are_refused(config, vectors, what):
         (np.zeros((2, 3), np.float32), 0, "k is 0"),
         (np.zeros((2, 4), np.float32), 1, "3 numbers"),
         (np.full((2, 3), np.nan, np.float32), 1, "2 of 2"),
+        (np.array([[1, 2, 3], [1, 1e30, 3]], np.float32), 1, "1 of 2 .* beyond 1e"),
     ],
 )
 def test_queries_that_cannot_be_answered_are_refused(config, queries, k, what):

@@ -85,15 +85,11 @@ def measure_recall(
 
 
 def _missed(recall: float, config: IndexConfig) -> str:
-    advice = {
-        "exact": "",
-        "hnsw": f"Raise index.hnsw.ef_search ({config.hnsw.ef_search}) or ef_construction "
-        f"({config.hnsw.ef_construction})",
-        "ivfpq": f"Raise index.ivfpq.probes ({config.ivfpq.probes}), rerank ({config.ivfpq.rerank}) or code_bytes "
-        f"({config.ivfpq.code_bytes})",
-    }[config.kind]
+    names = {"hnsw": ("ef_search", "ef_construction"), "ivfpq": ("probes", "rerank", "code_bytes")}[config.kind]
+    section = config.hnsw if config.kind == "hnsw" else config.ivfpq
+    dials = ", ".join(f"index.{config.kind}.{name} ({getattr(section, name)})" for name in names)
     return (
         f"The {config.kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
-        f"index.target_recall asks for {config.target_recall:.1%}. {advice}, lower the target, or search with "
+        f"index.target_recall asks for {config.target_recall:.1%}. Raise one of {dials}, lower the target, or search with "
         'index.kind = "exact".'
     )

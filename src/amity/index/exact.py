@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from amity.errors import IndexingError
 from amity.graph import Adjacency
-from amity.index.hits import Hits, check_queries
+from amity.index.hits import LONGEST, Hits, check_queries
 from amity.index.ranking import (
     MAX_CANDIDATES,
     Questions,
@@ -32,8 +32,6 @@ GLANCE = 32
 """How many scores are compared with the limit at a glance."""
 HEAD = 2
 """A row of the selection's state begins with the size of its reservoir and the least key that may still enter."""
-LONGEST = 1e15
-"""The longest vector whose inner products stay within single precision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from amity.graph import Adjacency
 
 NOBODY = -1
 """The row of a place in a list that stays empty."""
+LONGEST = 1e15
+"""The longest vector whose inner products stay within single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ def check_queries(queries: ndarray, *, k: int, dim: int) -> None:
             f"The index holds vectors of {dim} numbers and the queries have the shape {queries.shape}. "
             "Search with the vectors of the same model that the index was built from."
         )
-    if not np.isfinite(queries).all():
-        bad = int((~np.isfinite(queries).all(axis=1)).sum())
+    comparable = (np.abs(queries) <= LONGEST).all(axis=1)
+    if not comparable.all():
         raise RetrievalError(
-            f"{bad} of {len(queries)} query vectors hold NaN or infinity, which nothing can be compared with. "
-            "Train and embed again: the training has diverged."
+            f"{np.count_nonzero(~comparable)} of {len(queries)} query vectors hold NaN, infinity, or numbers beyond "
+            f"{LONGEST:g}, which nothing can be compared with. Train and embed again: the training has diverged."
         )
 
 
