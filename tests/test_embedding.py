@@ -10,6 +10,7 @@ import torch
 
 from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
 from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
+from amity.errors import ArtifactError
 from amity.graph import Category, Graph
 from amity.sampling import sample_neighbors
 
@@ -70,6 +71,13 @@ def test_parquet_holds_the_raw_ids_beside_the_vectors(graph: Graph, tmp_path: Pa
     table = pq.read_table(tmp_path / "user.parquet")
     assert table["id"].to_pylist() == list(range(150))
     np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), made.vectors)
+
+
+def test_vectors_of_another_graph_are_refused(graph: Graph, tmp_path: Path, make_friend_graph: Callable[..., Graph]):
+    embed_graph(shaken_model(graph, "gat"), graph, tmp_path)
+    other = make_friend_graph(np.array([0]), np.array([1]), num_nodes=149)
+    with pytest.raises(ArtifactError, match=r"shape \(150, 16\), and the graph has 149 nodes"):
+        open_embeddings(tmp_path, other)
 
 
 def test_a_node_without_friends_or_features_gets_a_finite_vector(make_friend_graph: Callable[..., Graph]):

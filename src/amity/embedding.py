@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from pydantic import NonNegativeFloat, PositiveInt
 
 from amity.encoder import InputSource, Model, block_edges
+from amity.errors import ArtifactError
 from amity.graph import Graph, NodeKind
 from amity.graph.storage import open_array
 from amity.log import Progress
@@ -70,8 +71,17 @@ def embed_graph(
 
 
 def open_embeddings(directory: Path, graph: Graph) -> Embeddings:
-    """Map vectors that `embed_graph` wrote; `graph` is the one that was embedded."""
-    return Embeddings(open_array(directory / VECTORS), graph)
+    """Map vectors that `embed_graph` wrote; `graph` is the one that was embedded.
+
+    Raises `ArtifactError` where there is not one vector for each of its nodes.
+    """
+    vectors = open_array(directory / VECTORS)
+    if vectors.ndim != 2 or len(vectors) != graph.num_nodes:
+        raise ArtifactError(
+            f"{directory / VECTORS} holds an array of the shape {vectors.shape}, and the graph has "
+            f"{graph.num_nodes:,} nodes. Open it beside the graph that was embedded, or embed this one."
+        )
+    return Embeddings(vectors, graph)
 
 
 Allocate = Callable[[int | None, int, int], ndarray]
