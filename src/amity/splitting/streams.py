@@ -10,18 +10,16 @@ from numpy import ndarray
 from numpy.typing import DTypeLike
 
 from amity.graph import Adjacency, Relation
+from amity.graph.storage import ArrayWriter, open_array
 from amity.kernels import kernel, parallel_kernel
 from amity.splitting.assignment import QUIET, TRAIN, row_ranges
 
 
-def write_array(path: Path, dtype: DTypeLike, length: int, chunks: Iterable[ndarray]) -> None:
+def write_array(path: Path, dtype: DTypeLike, chunks: Iterable[ndarray]) -> None:
     """Write an npy file of one dimension, piece by piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+    with ArrayWriter(path, dtype) as writer:
         for chunk in chunks:
-            np.ascontiguousarray(chunk, dtype).tofile(file)
+            writer.append(chunk)
 
 
 def write_selected(
@@ -30,12 +28,12 @@ def write_selected(
     """Write the edges whose part is among those wanted, with their times and weights."""
     keep = np.isin(np.arange(4), wanted)
     indptr = _kept_indptr(adjacency.indptr, parts, keep)
-    write_array(directory / "indptr.npy", np.int64, len(indptr), [indptr])
+    write_array(directory / "indptr.npy", np.int64, [indptr])
     for name in ("indices", "times", "weights"):
         values = getattr(adjacency, name)
         if values is not None:
             chunks = (values[run][keep[parts[run]]] for run in _edge_runs(adjacency.indptr))
-            write_array(directory / f"{name}.npy", values.dtype, int(indptr[-1]), chunks)
+            write_array(directory / f"{name}.npy", values.dtype, chunks)
 
 
 def write_pairs(relation: Relation, parts: Int8[ndarray, "edges"], *, quiet: bool, directory: Path) -> None:
@@ -49,11 +47,10 @@ def write_pairs(relation: Relation, parts: Int8[ndarray, "edges"], *, quiet: boo
         wanted = parts[run] == (QUIET if quiet else TRAIN)
         return sources, targets, wanted & (sources < targets) if relation.undirected else wanted
 
-    length = sum(int(chosen(rows)[2].sum()) for rows in row_ranges(adjacency.indptr))
     for position, name in enumerate(("sources", "targets")):
         pieces = (chosen(rows) for rows in row_ranges(adjacency.indptr))
         chunks = (piece[position][piece[2]] for piece in pieces)
-        write_array(directory / f"{name}.npy", adjacency.indices.dtype, length, chunks)
+        write_array(directory / f"{name}.npy", adjacency.indices.dtype, chunks)
 
 
 def write_messages(
@@ -62,9 +59,8 @@ def write_messages(
     """Write the messages less those that only held-out or quiet edges of the first relation could send."""
     path = directory / "carried.npy"
     ranges = row_ranges(messages.indptr)
-    write_array(path, np.int8, messages.num_edges, (_carried(messages, relations, parts, rows) for rows in ranges))
-    carried = np.load(path, mmap_mode="r").view(ndarray) if messages.num_edges else np.empty(0, np.int8)
-    write_selected(messages, carried, (1,), directory)
+    write_array(path, np.int8, (_carried(messages, relations, parts, rows) for rows in ranges))
+    write_selected(messages, open_array(path), (1,), directory)
     path.unlink()
 
 
