@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from amity.errors import RetrievalError
 from amity.graph import Bag, Category, Graph, Number, Vector, from_pairs, open_graph, reverse, save_graph, union
 from amity.graph.graph import NodeKind, Relation
 from amity.graph.storage import ArrayWriter, open_array, read_summary
 from amity.graph.vocabulary import integer_vocabulary
+from amity.ingestion.vocabulary import collect
 
 
 def everything() -> Graph:
@@ -44,6 +47,17 @@ def test_what_was_saved_is_opened(tmp_path: Path):
     ):  # fmt: skip
         np.testing.assert_array_equal(one.indptr, other.indptr)
         np.testing.assert_array_equal(one.indices, other.indices)
+
+
+def test_a_text_id_with_a_colon_is_found_as_it_stands():
+    words = collect([pa.array(["user:1", "x", "y"])])
+    items = NodeKind("item", 3, integer_vocabulary(np.array([7, 8])))
+    likes = from_pairs(np.array([0]), np.array([3]), num_nodes=5)
+    relation = Relation("likes", "user", "item", False, likes)
+    graph = Graph((NodeKind("user", 0, words), items), (relation,), union(likes, reverse(likes)))
+    assert [graph.row(raw) for raw in ("user:1", "user:user:1", "user:x", "item:8")] == [0, 0, 1, 4]
+    with pytest.raises(RetrievalError, match="No user has the id '2'"):
+        graph.row("user:2")
 
 
 def test_messages_that_are_a_relation_are_stored_once(tmp_path: Path, make_friend_graph):

@@ -84,11 +84,14 @@ class Graph:
     def row(self, raw_id: int | str) -> int:
         """The row of a query by its raw id: `42`, `"42"`, or `"user:42"` where the kind must be said.
 
+        A text id that itself holds a colon is found as it stands, before its beginning is taken for a kind.
+
         Raises `RetrievalError` where no node of the kind has that id.
         """
         prefix, separator, rest = str(raw_id).partition(":")
         named = [kind for kind in self.kinds if separator and kind.name == prefix]
-        kind, bare = (named[0], rest) if named else (self.queries, raw_id)
+        as_it_stands = self.queries.vocabulary.find(raw_id)
+        kind, bare = (named[0], rest) if named and as_it_stands < 0 else (self.queries, raw_id)
         row = kind.vocabulary.find(bare)
         if row < 0:
             raise RetrievalError(
