@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from amity.errors import DataError
 from amity.graph import Adjacency, Graph, open_graph
 from amity.graph.storage import read_summary
 from amity.ingestion import IngestionConfig, ingest
+from amity.ingestion.tables import open_table
 
 TINY_MEMORY = 1e-6
 RELAXED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -252,3 +255,22 @@ def test_nothing_but_the_graph_is_left(tmp_path: Path):
     assert {path.name for path in directory.iterdir()} == {"graph.json", "nodes", "edges"}
     assert_same(graph, open_graph(directory))
     assert set(read_summary(directory)) == {"nodes", "edges"}
+
+
+def test_chunks_are_as_small_as_the_row_group_with_the_longest_lists_asks(tmp_path: Path):
+    """Histories sorted by length: a mean over the table would let the last row group through whole."""
+    lists = [[1]] * 1000 + [list(range(1000))] * 10
+    pq.write_table(pa.table({"items": lists}), tmp_path / "t.parquet", row_group_size=1000)
+    chunks = open_table(tmp_path, "t.parquet", tmp_path).chunks(["items"], rows=2000)
+    assert max(pa.compute.sum(pa.compute.list_value_length(chunk.columns["items"])).as_py() for chunk in chunks) <= 2000
+
+
+def test_files_are_closed_where_building_fails(tmp_path: Path):
+    write(tmp_path / "data", "nodes.parquet", {"id": [1, 2]})
+    write(tmp_path / "data", "edges.parquet", {"src": [1, 1], "dst": [2, 9]})
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    with pytest.raises(DataError, match="no user has the id 9") as caught:
+        ingest(tmp_path / "data", tmp_path / "graph", IngestionConfig(dangling="error", memory_gib=TINY_MEMORY))
+    assert caught.value
+    after = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    assert after == before

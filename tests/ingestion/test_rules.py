@@ -190,6 +190,12 @@ class TestSequences:
         adjacency = read(tmp_path, self.TABLES, edges={"saw": {**self.EDGES, "leave_one_out": True}}).target.adjacency
         assert adjacency.parts.tolist() == [1, 2, 0, 2]
 
+    def test_what_is_left_out_is_the_last_id_and_not_a_null_behind_it(self, tmp_path: Path):
+        tables = {"sequences.parquet": {"user": [8], "items": [[3, None, 5, 4, None]]}}
+        adjacency = read(tmp_path, tables, edges={"saw": {**self.EDGES, "leave_one_out": True}}).target.adjacency
+        assert (adjacency.indices.tolist(), adjacency.parts.tolist()) == ([1, 2, 3], [0, 2, 1])
+        assert adjacency.times.tolist() == [0, 3, 2]
+
     def test_chunks_do_not_cut_a_sequence(self, tmp_path: Path):
         long = {"sequences.parquet": {"user": list(range(50)), "items": [list(range(n)) for n in range(1, 51)]}}
         adjacency = read(tmp_path, long, edges={"saw": self.EDGES}, chunk_rows=16).target.adjacency
@@ -211,6 +217,26 @@ class TestLayouts:
     def test_equal_relations_keep_their_whole_names(self, tmp_path: Path):
         tables = {f"edges/{name}.parquet": {"src": [1], "dst": [2]} for name in ("a-has-b", "b-has-c")}
         assert [relation.name for relation in read(tmp_path, tables).relations] == ["a_has_b", "b_has_c"]
+
+    def test_of_one_relation_as_parquet_and_as_csv_the_parquet_is_read(self, tmp_path: Path):
+        (tmp_path / "data" / "edges").mkdir(parents=True)
+        (tmp_path / "data" / "edges" / "user-likes-item.csv").write_text("src,dst\n7,8\n")
+        graph = read(tmp_path, {"edges/user-likes-item.parquet": {"src": [1, 2], "dst": [3, 4]}})
+        assert [(relation.name, relation.adjacency.num_edges) for relation in graph.relations] == [("likes", 2)]
+
+    def test_names_of_kinds_and_relations_may_have_letters_of_any_alphabet(self, tmp_path: Path):
+        graph = read(tmp_path, {"edges/Straße-führt_zu-Ort.parquet": {"src": [1], "dst": [2]}})
+        assert (graph.target.name, graph.target.source, graph.target.target) == ("führt_zu", "Straße", "Ort")
+        assert IngestionConfig.model_validate({"nodes": {"Straße": {}}}).nodes
+
+    def test_a_table_whose_name_looks_like_a_pattern_is_read(self, tmp_path: Path):
+        graph = read(tmp_path, {"ties[1].parquet": {"src": [1], "dst": [2]}}, edges={"f": {"table": "ties[1].parquet"}})
+        assert graph.num_nodes == 2
+
+    def test_one_column_can_name_both_ends(self, tmp_path: Path):
+        edges = {"is": {"table": "edges", "target": "item", "target_column": "src"}}
+        graph = read(tmp_path, {"edges.parquet": {"src": [5, 6]}}, edges=edges)
+        assert [kind.count for kind in graph.kinds] == [2, 2]
 
     def test_a_pattern_reads_several_tables_as_one(self, tmp_path: Path):
         tables = {f"part-{n}.parquet": {"src": [n], "dst": [n + 1]} for n in range(4)}

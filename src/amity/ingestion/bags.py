@@ -70,19 +70,21 @@ def write_bag(
     dictionary = collect(values())
     distinct = dictionary.size if dictionary else 1
     span = Span(num_nodes, distinct, num_rows=num_nodes)
-    sorter = PairSorter(
-        means.scratch / prefix, span, fields=("weights",), expected=size, memory_bytes=means.memory_bytes
-    )
     find = row_finder(dictionary) if dictionary else None
-    for entry in entries():
-        if find is None:
-            break
-        keys, positions, unknown, _ = pair_keys(entry.rows, find(entry.values), distinct, False, False)  # noqa: FBT003
-        dropped += unknown + entry.nulls
-        counts = np.ones(len(keys)) if entry.counts is None else entry.counts[positions]
-        sorter.add(keys, {"weights": counts.astype(np.float32)})
     names = {"indptr": f"{prefix}.indptr", "indices": f"{prefix}.codes", "weights": f"{prefix}.counts"}
-    sorter.write(means.directory, names)
+    with PairSorter(
+        means.scratch / prefix, span, fields=("weights",), expected=size, memory_bytes=means.memory_bytes
+    ) as sorter:
+        for entry in entries():
+            dropped += entry.nulls
+            if find is None:
+                continue
+            targets = find(entry.values)
+            keys, positions, unknown, _ = pair_keys(entry.rows, targets, distinct, False, False)  # noqa: FBT003
+            dropped += unknown
+            counts = np.ones(len(keys)) if entry.counts is None else entry.counts[positions]
+            sorter.add(keys, {"weights": counts.astype(np.float32)})
+        sorter.write(means.directory, names)
     indptr, codes, counts = (open_array(means.directory / f"{file}.npy") for file in names.values())
     return Bag(name, indptr, codes, counts, words(dictionary) if dictionary else ()), dropped
 
@@ -116,10 +118,15 @@ def table_bag(
 ) -> Callable[[], Iterator[Entries]]:
     """The entries that a table spells out; rows with a null are left out.
 
-    Raises `DataError` where a column is not there or of a wrong type.
+    Raises `DataError` where a column is not there or of a wrong type, or of several types.
     """
+    text = check_ids(tables[0], config.value)
     for table in tables:
-        check_ids(table, config.value)
+        if check_ids(table, config.value) != text:
+            raise table.fault(
+                config.value, None, f"the type is {table.type_of(config.value)} here and "
+                f"{tables[0].type_of(config.value)} in {tables[0].name}", "Write the values alike.",
+            )  # fmt: skip
         if check_ids(table, config.key) == nodes.is_text:
             continue
         raise table.fault(config.key, None, f"ids of {nodes.kind} are {'text' if nodes.is_text else 'integers'}, and "

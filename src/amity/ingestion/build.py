@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from amity.errors import ArtifactError, DataError
+from amity.errors import ArtifactError, ConfigError, DataError
 from amity.graph.adjacency import Adjacency
 from amity.graph.graph import Graph, NodeKind, Relation
 from amity.graph.storage import open_adjacency, open_graph, save_graph
@@ -136,6 +136,11 @@ def _write_features(build: _Build, nodes: Nodes) -> tuple[tuple, dict[str, Any]]
     )
     columns, report = write_columns(nodes, place) if nodes.tables else ((), {})
     for name, config in nodes.config.bags.items():
+        if name in {column.name for column in columns}:
+            raise ConfigError(
+                f"[ingestion.nodes.{nodes.kind}] names a bag `{name}`, and its table has a column of that name. "
+                f'Give the bag another name, or set columns.{name} = "ignore".'
+            )
         tables = build.library.open(config.table)
         entries = table_bag(nodes, config, tables, rows=build.rows)
         bag, dropped = write_bag(name, entries, nodes.vocabulary.size, place, f"column{len(columns)}")
@@ -153,15 +158,15 @@ def _write_relation(
     span = Span(
         source.count, target.count, source.first, target.first, sum(kind.count for kind in kinds), symmetric=undirected
     )
-    sorter = PairSorter(
-        build.library.scratch / "edges", span, fields=tables[0].fields, memory_bytes=build.memory_bytes,
-        expected=sum(edges.table.num_rows for edges in tables) * (1 + undirected),
-    )  # fmt: skip
     find = row_finder(source.vocabulary), row_finder(target.vocabulary)
-    report = {edges.table.name: _add_edges(build, edges, sorter, find) for edges in tables}
     place = build.directory / "edges" / name
     place.mkdir(parents=True)
-    counted = sorter.write(place, _ARRAYS)
+    with PairSorter(
+        build.library.scratch / "edges", span, fields=tables[0].fields, memory_bytes=build.memory_bytes,
+        expected=sum(edges.table.num_rows for edges in tables) * (1 + undirected),
+    ) as sorter:  # fmt: skip
+        report = {edges.table.name: _add_edges(build, edges, sorter, find) for edges in tables}
+        counted = sorter.write(place, _ARRAYS)
     if counted.pairs == 0:
         raise DataError(f"No edge of `{name}` is left: {_told_counts(report)}. Check the ids and the parts.")
     adjacency = open_adjacency(place)
@@ -214,18 +219,18 @@ def _write_messages(build: _Build, relations: list[Relation], num_nodes: int) ->
     """All relations, both ways; the one friendship itself where there is nothing else."""
     if len(relations) == 1 and relations[0].undirected:
         return relations[0].adjacency
-    sorter = PairSorter(
-        build.library.scratch / "messages", Span(num_nodes, num_nodes, num_rows=num_nodes), fields=(),
-        expected=sum(r.adjacency.num_edges * (2 - r.undirected) for r in relations), memory_bytes=build.memory_bytes,
-    )  # fmt: skip
-    for relation in relations:
-        for sources, targets in _slices(relation.adjacency, build.rows):
-            keys, _, _, _ = pair_keys(sources, targets, num_nodes, False, not relation.undirected)  # noqa: FBT003
-            # A mirrored pair is as good as a straight one here: nothing is counted.
-            sorter.add(keys & ~1, {})
     place = build.directory / "messages"
     place.mkdir()
-    sorter.write(place, _ARRAYS)
+    with PairSorter(
+        build.library.scratch / "messages", Span(num_nodes, num_nodes, num_rows=num_nodes), fields=(),
+        expected=sum(r.adjacency.num_edges * (2 - r.undirected) for r in relations), memory_bytes=build.memory_bytes,
+    ) as sorter:  # fmt: skip
+        for relation in relations:
+            for sources, targets in _slices(relation.adjacency, build.rows):
+                keys, _, _, _ = pair_keys(sources, targets, num_nodes, False, not relation.undirected)  # noqa: FBT003
+                # A mirrored pair is as good as a straight one here: nothing is counted.
+                sorter.add(keys & ~1, {})
+        sorter.write(place, _ARRAYS)
     return open_adjacency(place)
 
 

@@ -155,7 +155,7 @@ def _write_category(source: ColumnSource, place: Place, prefix: str, dictionary:
         for chunk, values in source.chunks(place.rows):
             yield _category_ids(source, chunk, values)
 
-    dictionary = dictionary or collect(present.drop_null() for present in ids())
+    dictionary = dictionary or collect(values.drop_null() for values in ids())
     find = row_finder(dictionary) if dictionary else None
     path = place.directory / f"{prefix}.codes.npy"
     with ArrayWriter(path, np.int32) as writer:
@@ -196,10 +196,11 @@ def _write_vector(source: ColumnSource, place: Place, prefix: str, _: Vocabulary
 
 def _width(source: ColumnSource, place: Place) -> int:
     if kinds.is_fixed_size_list(source.kind):
-        return source.kind.list_size
+        return max(1, source.kind.list_size)
     for _, values in source.chunks(place.rows):
-        if values.null_count < len(values):
-            return len(values.drop_null()[0])
+        lengths = flatten(values)[1]
+        if lengths.any():
+            return int(lengths[lengths > 0][0])
     return 1
 
 
@@ -209,10 +210,10 @@ def _vectors(source: ColumnSource, chunk: Chunk, values: pa.Array, width: int) -
     wrong = valid & (lengths != width)
     if wrong.any():
         position = int(wrong.argmax())
-        raise chunk.fault(
-            source.name, position, f"the vector has {lengths[position]} numbers where others have {width}",
-            'Make them equally long, or set type = "bag".',
-        )  # fmt: skip
+        length = lengths[position]
+        what = f"the vector has {length} numbers where others have {width}" if length else "the vector is empty"
+        remedy = "Make them equally long, with null for one that is missing, or declare another type."
+        raise chunk.fault(source.name, position, what, remedy)
     owners = Chunk(chunk.table, chunk.first, chunk.columns, np.repeat(_rows(chunk), lengths))
     numbers = read_numbers(owners, source.name, elements, finite="a number of a vector")
     vectors = np.full((len(values), width), np.nan, np.float32)

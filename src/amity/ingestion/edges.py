@@ -163,17 +163,18 @@ def _unroll(edges: EdgeTable, chunk: Chunk) -> EdgeChunk:
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     times = np.arange(len(targets)) - starts
     sources = sources.take(pa.array(owners))
-    carried: dict[str, ndarray] = {"times": times}
-    if config.leave_one_out:
-        left = np.repeat(lengths, lengths) - times
-        carried["parts"] = np.select([left == 1, left == 2], [2, 1], 0).astype(np.int8)
-    elif edges.part >= 0:
-        carried["parts"] = np.full(len(times), edges.part, np.int8)
     chosen = present(sources, targets)
     if not chosen.all():
         sources, targets = sources.filter(pa.array(chosen)), targets.filter(pa.array(chosen))
-        carried = {name: values[chosen] for name, values in carried.items()}
-        origin = replace(chunk, kept=owners[chosen])
+        times, owners = times[chosen], owners[chosen]
+        origin = replace(chunk, kept=owners)
+    carried: dict[str, ndarray] = {"times": times}
+    if config.leave_one_out:
+        # The last id that is there is left out, not a null behind it.
+        left = np.searchsorted(owners, owners, side="right") - np.arange(len(owners))
+        carried["parts"] = np.select([left == 1, left == 2], [2, 1], 0).astype(np.int8)
+    elif edges.part >= 0:
+        carried["parts"] = np.full(len(times), edges.part, np.int8)
     return EdgeChunk(sources, targets, carried, origin, len(chosen), len(chosen) - len(sources))
 
 

@@ -1,12 +1,15 @@
 """Which tables hold which nodes and edges: by the config, or by their names."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pyarrow.types as kinds
 
 from amity.errors import ConfigError, DataError
 from amity.graph.adjacency import PARTS
 from amity.ingestion.edges import EdgeTable, end_kinds, open_edges
-from amity.ingestion.schema import EdgesConfig, IngestionConfig, NodesConfig, nearest
+from amity.ingestion.schema import NAME, EdgesConfig, IngestionConfig, NodesConfig, nearest
 from amity.ingestion.tables import SUFFIXES, Table, find_tables, list_tables, open_table
 
 
@@ -56,7 +59,7 @@ def find_layout(data: Path, config: IngestionConfig) -> Layout:
 
 
 def open_relation(library: Library, config: EdgesConfig) -> list[EdgeTable]:
-    """Open the tables of a relation; `DataError` where they do not say alike what an edge carries."""
+    """Open the tables of a relation; `DataError` where they do not tell alike what an edge carries."""
     opened = []
     for part, pattern in (config.tables or {"": config.table}).items():
         number = PARTS.index(part) if part else -1
@@ -68,6 +71,7 @@ def open_relation(library: Library, config: EdgesConfig) -> list[EdgeTable]:
                 f"{opened[0].table.name} gives {', '.join(opened[0].fields) or 'none'}. Tables of one relation must "
                 "have the same columns, or leave `time` and `weight` empty."
             )
+        _check_times(edges, opened[0])
     return opened
 
 
@@ -93,9 +97,20 @@ def columns_of(kind: str, relations: dict[str, EdgesConfig], opened: dict[str, l
     for name, config in relations.items():
         for edges in opened[name]:
             text = end_kinds(edges)
-            ends = {config.source_column: config.source, config.sequence or config.target_column: config.target}
-            found += [(edges.table, column, text[column]) for column, end in ends.items() if end == kind]
+            ends = (config.source_column, config.source), (config.sequence or config.target_column, config.target)
+            found += [(edges.table, column, text[column]) for column, end in ends if end == kind]
     return found
+
+
+def _check_times(edges: EdgeTable, first: EdgeTable) -> None:
+    if not edges.time:
+        return
+    kind, other = edges.table.type_of(edges.time), first.table.type_of(first.time)
+    if kinds.is_temporal(kind) != kinds.is_temporal(other):
+        raise edges.table.fault(
+            edges.time, None, f"times have the type {kind} here and {other} in {first.table.name}",
+            "Write the times of one relation alike: all as dates or timestamps, or all as integers of one unit.",
+        )  # fmt: skip
 
 
 def _nodes_of(data: Path, kind: str, config: IngestionConfig, *, alone: bool) -> NodesConfig:
@@ -131,13 +146,16 @@ def _default_edges(data: Path, config: IngestionConfig) -> dict[str, EdgesConfig
 
 
 def _named_edges(names: list[str]) -> dict[str, EdgesConfig]:
-    stems = {name: Path(name).stem.split("-") for name in names}
+    preferred: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: SUFFIXES.index(Path(name).suffix), reverse=True):
+        preferred[Path(name).stem] = name
+    stems = {preferred[stem]: stem.split("-") for stem in sorted(preferred)}
     edges: dict[str, EdgesConfig] = {}
     for name, parts in stems.items():
-        if len(parts) != 3 or not all(parts):
+        if len(parts) != 3 or not all(re.fullmatch(NAME, part) for part in parts):
             raise DataError(
-                f"{name} is not called <kind>-<relation>-<kind>, as in edges/user-likes-item.parquet. Rename it, or "
-                "describe the tables in an amity.toml beside them."
+                f"{name} is not called <kind>-<relation>-<kind>, as in edges/user-likes-item.parquet, each of letters, "
+                "digits, dots and underscores. Rename it, or describe the tables in an amity.toml beside them."
             )
         source, relation, target = parts
         shared = sum(other[1] == relation for other in stems.values()) > 1

@@ -1,6 +1,7 @@
 """What the tables are: which of them hold nodes and edges, and what each column means."""
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,8 +14,8 @@ from amity.section import Section
 PAGE = "amity.toml"
 """A description that lies beside the tables: the `[ingestion]` section of a config file, and nothing else."""
 
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.]*$"
-"""Names of kinds and relations: they become names of folders."""
+NAME = r"^\w[\w.]*$"
+"""Names of kinds and relations, letters, digits, underscores and dots: they become names of folders."""
 
 Part = Literal["train", "valid", "test"]
 Marker = int | float | str
@@ -137,7 +138,7 @@ class IngestionConfig(Section):
     @classmethod
     def _check_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
-            if not name or not name.replace("_", "a").replace(".", "a").isalnum() or name.startswith("."):
+            if not re.fullmatch(NAME, name):
                 raise ValueError(f"`{name}` cannot name a kind or relation: use letters, digits, dots and underscores")
         return entries
 

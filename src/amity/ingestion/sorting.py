@@ -7,8 +7,10 @@ range of pairs, and a row that is too long for memory is cut like any other.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int64, Integer
@@ -60,7 +62,7 @@ class Span:
 
 
 class PairSorter:
-    """Pairs on their way to compressed sparse rows; holds open files until it is written."""
+    """Pairs on their way to compressed sparse rows; holds open files until it is written or left."""
 
     def __init__(self, scratch: Path, span: Span, *, fields: tuple[str, ...], expected: int, memory_bytes: int) -> None:
         if span.num_sources * span.num_targets >= _MAX_PAIRS:
@@ -76,6 +78,12 @@ class PairSorter:
         self._shift = shift_for(numbers, wanted)
         self._buckets = Buckets(scratch, "0", (numbers - 1 >> self._shift) + 1, fields)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._buckets.close()
+
     def add(self, keys: Int64[ndarray, "pairs"], carried: dict[str, ndarray]) -> None:
         """Take in pairs as numbers (see `pair_keys`) with what each carries."""
         self._buckets.add(keys, carried, shift=self._shift, base=0)
@@ -86,18 +94,19 @@ class PairSorter:
         Rows are sorted and distinct: of equal pairs the earliest time, the sum of weights and the first part stay.
         """
         dtype = index_dtype(self.span.num_rows)
-        writers = {"indices": ArrayWriter(directory / f"{names['indices']}.npy", dtype)}
-        writers |= {field: ArrayWriter(directory / f"{names[field]}.npy", FIELDS[field]) for field in self._fields}
         degrees = np.zeros(self.span.num_rows + 1, np.int64)
         counted = Counted()
-        for piece in _ahead(self._merge, self._pieces()):
-            writers["indices"].append(piece.targets)
-            for field in self._fields:
-                writers[field].append(piece.carried[field])
-            degrees[1 + piece.first_row : 1 + piece.first_row + len(piece.degrees)] += piece.degrees
-            counted += piece.counted
-        for writer in writers.values():
-            writer.close()
+        with ExitStack() as files:
+            writers = {
+                name: files.enter_context(ArrayWriter(directory / f"{names[name]}.npy", kind))
+                for name, kind in {"indices": dtype, **{field: FIELDS[field] for field in self._fields}}.items()
+            }
+            for piece in _ahead(self._merge, self._pieces()):
+                writers["indices"].append(piece.targets)
+                for field in self._fields:
+                    writers[field].append(piece.carried[field])
+                degrees[1 + piece.first_row : 1 + piece.first_row + len(piece.degrees)] += piece.degrees
+                counted += piece.counted
         np.save(directory / f"{names['indptr']}.npy", np.cumsum(degrees))
         return counted
 

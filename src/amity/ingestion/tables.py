@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
-from amity.errors import DataError
+from amity.errors import ConfigError, DataError
 from amity.ingestion.schema import nearest
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
@@ -34,7 +34,8 @@ class Table:
     groups: Int64[ndarray, "groups_and_one"]
     """Row group g holds rows `groups[g]` to `groups[g + 1]`."""
     values_per_row: dict[str, int] = field(default_factory=dict)
-    """How long the lists of a column are on average, rounded up; absent where a column holds single values."""
+    """How long the lists of a column are on average, rounded up, in the row group where they are longest; absent where
+    a column holds single values."""
 
     @property
     def num_rows(self) -> int:
@@ -115,10 +116,10 @@ class Chunk:
 def find_tables(data: Path, pattern: str) -> list[str]:
     """Names of the tables that a name or pattern means; a name without suffix is tried with each of `SUFFIXES`.
 
-    Raises `DataError` where there is none.
+    Raises `DataError` where there is none, and `ConfigError` where a pattern cannot be one.
     """
-    if any(sign in pattern for sign in "*?["):
-        found = sorted(str(path.relative_to(data)) for path in data.glob(pattern) if path.suffix in SUFFIXES)
+    if any(sign in pattern for sign in "*?[") and not (data / pattern).exists():
+        found = _match(data, pattern)
     else:
         tries = [pattern] if Path(pattern).suffix in SUFFIXES else [pattern + suffix for suffix in SUFFIXES]
         found = [name for name in tries if (data / name).exists()][:1]
@@ -164,15 +165,26 @@ def open_table(data: Path, name: str, scratch: Path) -> Table:
     return Table(name, path, schema, bounds, _values_per_row(groups))
 
 
+def _match(data: Path, pattern: str) -> list[str]:
+    try:
+        return sorted(str(path.relative_to(data)) for path in data.glob(pattern) if path.suffix in SUFFIXES)
+    except (NotImplementedError, ValueError) as error:
+        raise ConfigError(
+            f"`{pattern}` is no pattern of tables: {str(error).rstrip('.')}. Name tables by a pattern below {data}, "
+            "such as `edges/part-*.parquet`."
+        ) from error
+
+
 def _values_per_row(groups: list[pq.RowGroupMetaData]) -> dict[str, int]:
-    totals: dict[str, int] = {}
+    longest: dict[str, int] = {}
     for group in groups:
-        for number in range(group.num_columns):
-            column = group.column(number)
+        totals: dict[str, int] = {}
+        for column in map(group.column, range(group.num_columns)):
             name = column.path_in_schema.split(".")[0]
             totals[name] = totals.get(name, 0) + column.num_values
-    rows = sum(group.num_rows for group in groups)
-    return {name: -(-total // rows) for name, total in totals.items() if total > rows}
+        for name, total in totals.items():
+            longest[name] = max(longest.get(name, 1), -(-total // max(group.num_rows, 1)))
+    return {name: length for name, length in longest.items() if length > 1}
 
 
 def _check_names(name: str, columns: list[str]) -> None:

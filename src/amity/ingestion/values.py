@@ -15,6 +15,7 @@ from amity.ingestion.vocabulary import Ids, is_text
 
 _EXACT_FLOAT = 2**53
 _PART_NAMES = {"train": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2}
+_MICROSECONDS = {"day": 86_400_000_000, "s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}
 _LISTS = (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list)
 
 
@@ -58,7 +59,7 @@ def read_times(chunk: Chunk, column: str) -> Int64[ndarray, "rows"]:
     """A column of times; dates and timestamps in microseconds since 1970."""
     values = _present(chunk, column, chunk.columns[column])
     if kinds.is_date(values.type) or kinds.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False).cast(pa.int64())
+        values = _microseconds(chunk, column, values)
     elif kinds.is_floating(values.type):
         values = _present(chunk, column, _whole(chunk, column, values))
     elif not kinds.is_integer(values.type):
@@ -80,8 +81,8 @@ def read_numbers(chunk: Chunk, column: str, values: pa.Array, *, finite: str = "
     """
     values = _decoded(values)
     if kinds.is_date(values.type) or kinds.is_timestamp(values.type):
-        days = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False).cast(pa.int64())
-        return days.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / 86_400e6
+        moments = _microseconds(chunk, column, values)
+        return moments.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / 86_400e6
     if is_text(values.type):
         values = _parsed(chunk, column, values)
     if not (kinds.is_integer(values.type) or kinds.is_floating(values.type) or kinds.is_boolean(values.type)
@@ -136,7 +137,7 @@ def without_markers(values: pa.Array, markers: tuple[Marker, ...]) -> pa.Array:
     """Values with null in the place of every marker of a missing one; a marker of another type matches nothing."""
     values = _decoded(values)
     textual = is_text(values.type)
-    fitting = [str(m) if textual else m for m in markers if isinstance(m, str) == textual]
+    fitting = [marker for marker in markers if isinstance(marker, str) == textual]
     numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
     if not fitting or not (textual or numeric):
         return values
@@ -180,6 +181,17 @@ def _present(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
     values = _decoded(values)
     _refuse(chunk, column, values.is_null(), values, "a value is missing", "Fill it in or leave the row out.")
     return values
+
+
+def _microseconds(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
+    """Dates or timestamps as int64 microseconds since 1970; one that does not fit is refused, not wrapped around."""
+    unit = "day" if kinds.is_date32(values.type) else "ms" if kinds.is_date64(values.type) else values.type.unit
+    counts = values.cast(pa.int32() if unit == "day" else pa.int64()).cast(pa.int64())
+    most = 2**63 // _MICROSECONDS[unit] - 1
+    known = counts.fill_null(0).to_numpy()
+    far = pa.array((known > most) | (known < -most))
+    _refuse(chunk, column, far, counts, "a moment beyond int64 microseconds", "Check the unit of the column.")
+    return values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False).cast(pa.int64())
 
 
 def _whole(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
