@@ -90,6 +90,6 @@ def _missed(recall: float, config: IndexConfig) -> str:
     dials = ", ".join(f"index.{config.kind}.{name} ({getattr(section, name)})" for name in names)
     return (
         f"The {config.kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
-        f"index.target_recall asks for {config.target_recall:.1%}. Raise one of {dials}, lower the target, or search with "
-        'index.kind = "exact".'
+        f"index.target_recall asks for {config.target_recall:.1%}. Raise one of {dials}, lower the target, "
+        'or search with index.kind = "exact".'
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt64
 from numpy import ndarray
 
 from amity.errors import IndexingError
@@ -81,7 +81,7 @@ class ExactIndex:
             rounding_error(queries, self.longest),
         )
 
-    def best_keys(self, questions: Questions, *, k: int) -> ndarray:
+    def best_keys(self, questions: Questions, *, k: int) -> UInt64[ndarray, "queries kept"]:
         """The keys of the k best candidates of each query, in no order; 0 where there are fewer."""
         k = min(k, len(self.vectors))
         best = np.zeros((len(questions.vectors), k), np.uint64)
@@ -90,7 +90,7 @@ class ExactIndex:
             best[first:last] = self._search_block(questions.part(first, last), k)
         return best
 
-    def _search_block(self, questions: Questions, k: int) -> ndarray:
+    def _search_block(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
         queries, items = questions.vectors, self.vectors
         width = max(1, SCORE_BLOCK // len(queries))
         scores = np.empty(len(queries) * min(width, len(items)), np.float32)
