@@ -1,5 +1,6 @@
 """The whole graph, layer by layer, is what sampling with infinite fan-out gives; on disk it is the same."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
 from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
 from amity.errors import ArtifactError
-from amity.graph import Category, Graph
+from amity.graph import Category, Graph, NodeKind, Relation, from_pairs, reverse, union
+from amity.graph.vocabulary import Vocabulary, hash_strings, integer_vocabulary, new_slots
 from amity.sampling import sample_neighbors
 
 PLAIN = EmbeddingConfig(popularity=0)
@@ -71,6 +73,37 @@ def test_parquet_holds_the_raw_ids_beside_the_vectors(graph: Graph, tmp_path: Pa
     table = pq.read_table(tmp_path / "user.parquet")
     assert table["id"].to_pylist() == list(range(150))
     np.testing.assert_array_equal(np.array(table["vector"].to_pylist(), np.float32), made.vectors)
+
+
+def test_each_kind_of_node_has_its_table_with_text_ids_where_they_are_text(tmp_path: Path):
+    names = ["é", "bob", "carol", ""]
+    offsets = np.cumsum([0, *(len(name.encode()) for name in names)])
+    text = np.frombuffer("".join(names).encode(), np.uint8)
+    users = NodeKind("user", 0, Vocabulary(hash_strings(offsets, text), new_slots(4), offsets, text))
+    songs = NodeKind("song", 4, integer_vocabulary(np.array([30, 10, 20])))
+    likes = from_pairs(np.array([0, 1, 2]), np.array([4, 5, 6]), num_nodes=7)
+    relation = Relation("likes", "user", "song", undirected=False, adjacency=likes)
+    graph = Graph((users, songs), (relation,), union(likes, reverse(likes)))
+    made = embed_graph(shaken_model(graph, "gat"), graph, tmp_path, EmbeddingConfig(parquet=True, chunk=3))
+    tables = [pq.read_table(tmp_path / f"{kind}.parquet") for kind in ("user", "song")]
+    assert [table["id"].to_pylist() for table in tables] == [names, [30, 10, 20]]
+    vectors = [vector for table in tables for vector in table["vector"].to_pylist()]
+    np.testing.assert_array_equal(np.array(vectors, np.float32), made.vectors)
+
+
+def test_on_disk_no_state_of_all_nodes_is_held_in_memory(
+    make_random_friend_graph: Callable[..., Graph], tmp_path: Path
+):
+    large = make_random_friend_graph(10_000, 20_000)
+    model = build_model(large, EncoderConfig(dim=64), seed=0)
+    peaks = []
+    for directory in (None, tmp_path):
+        tracemalloc.start()
+        size = embed_graph(model, large, directory, EmbeddingConfig(chunk=128)).vectors.nbytes
+        peaks.append(tracemalloc.get_traced_memory()[1] / size)
+        tracemalloc.stop()
+    assert peaks[0] > 4
+    assert peaks[1] < 0.75
 
 
 def test_vectors_of_another_graph_are_refused(graph: Graph, tmp_path: Path, make_friend_graph: Callable[..., Graph]):
