@@ -13,7 +13,6 @@ from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model
 from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
-from amity.log import Progress
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
 from amity.splitting import Pairs, Split, SplittingConfig, split_edges
@@ -127,14 +126,6 @@ def test_training_stops_at_the_multiple_of_the_best_step(split: Split, tmp_path:
     scores = iter([0.2, 0.5, *[0.1] * 50])
     train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores), journal=journal)
     assert len(journal.log.read_text().splitlines()) == 9  # Best at step 6: 1.5 x 6.
-
-
-def test_the_progress_counts_to_the_step_at_which_patience_ends(monkeypatch: pytest.MonkeyPatch, split: Split):
-    shown: list[tuple[int, int | None]] = []
-    monkeypatch.setattr(Progress, "show", lambda _, done, total=None, note=None: shown.append((done, total)))
-    scores = iter([0.2, 0.5, *[0.1] * 50])
-    train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores))
-    assert shown[1:] == [*((step, 6) for step in range(1, 6)), *((step, 9) for step in range(6, 10))]
 
 
 @pytest.mark.parametrize(("best_step", "end"), [(0, 20), (10, 20), (67, 150), (150, 337), (225, 400), (400, 400)])
