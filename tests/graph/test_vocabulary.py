@@ -103,6 +103,10 @@ def test_an_integer_id_is_found_by_its_text_and_other_text_is_not():
     assert [vocabulary.find(raw) for raw in ("5", "-3", 5, "five", "", 2**63, str(2**70))] == [0, 1, 0, -1, -1, -1, -1]
 
 
+def test_text_that_is_no_unicode_is_found_nowhere():
+    assert build(["a", "b"]).find("\ud800") == -1
+
+
 def test_looking_up_leaves_a_full_enough_table_as_it_is():
     slots = new_slots(4)
     keys = np.array([9, 8, 7, 6])

@@ -51,7 +51,7 @@ class Vocabulary:
 
     def _key(self, raw_id: int | str) -> int | None:
         if self.id_offsets is not None:
-            text = np.frombuffer(str(raw_id).encode(), np.uint8)
+            text = np.frombuffer(str(raw_id).encode(errors="surrogatepass"), np.uint8)
             return int(hash_strings(np.array([0, len(text)], np.int64), text)[0])
         try:
             key = int(raw_id)

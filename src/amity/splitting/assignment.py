@@ -21,6 +21,9 @@ TRAIN, VALID, TEST, QUIET = 0, 1, 2, 3
 NEVER = int(np.iinfo(np.int64).max)
 """A cutoff that nothing passes."""
 
+EVER = int(np.iinfo(np.int64).min)
+"""The earliest moment; pandas writes it for a time that is missing."""
+
 HISTOGRAM_BITS = 12
 EDGES_AT_ONCE = 1 << 22
 """How many edges a pass over the rows holds in memory at a time."""
@@ -166,11 +169,11 @@ def _time_cutoffs(relation: Relation, valid: float, test: float) -> tuple[int, i
     end, test_after = int(pool), NEVER
     if test and pool:
         start = nth_time(labels, low, high, max(0, end - max(1, round(test * pool))))
-        end, test_after = int(_count_before(labels, start)), start - 1
+        end, test_after = int(_count_before(labels, start)), max(EVER, start - 1)
     if not valid or not end:
         return test_after, test_after
     start = nth_time(labels, low, high, max(0, end - max(1, round(valid * pool))))
-    return start - 1, test_after
+    return max(EVER, start - 1), test_after
 
 
 def nth_time(labels: Labels, low: int, high: int, rank: int) -> int:
