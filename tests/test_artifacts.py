@@ -134,8 +134,9 @@ def test_a_directory_without_a_manifest_is_no_run(tmp_path: Path):
 
 def test_a_file_cannot_be_a_run(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArtifactError, match="is a file"):
-        Run(tmp_path / "file", write=True)
+    for place in ("file", "file/run"):
+        with pytest.raises(ArtifactError, match="file is a file"):
+            Run(tmp_path / place, write=True)
 
 
 def test_a_second_writer_is_turned_away_until_the_first_is_done(run: Run):

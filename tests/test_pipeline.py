@@ -1,10 +1,12 @@
 """All stages in order: what is done is not done again, and what no longer stands is."""
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import tiny
@@ -95,6 +97,33 @@ def test_changed_tables_redo_everything(path: Path, tmp_path: Path):
     assert made(pipeline.run(path, other)) == STAGES
     tiny.write_tables(other, seed=2)
     assert made(pipeline.run(path)) == STAGES
+
+
+def test_a_changed_table_of_any_format_redoes_everything(path: Path, tmp_path: Path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for seed in (1, 2):
+        edges = pq.read_table(tiny.write_tables(tmp_path / "made", seed=seed) / "edges.parquet")
+        rows = ("\t".join(row.values()) for row in edges.to_pylist())
+        (tables / "edges.tsv").write_text("\n".join(["src\tdst", *rows]))
+        assert made(pipeline.run(path, tables)) == STAGES
+
+
+def test_a_mistyped_run_is_refused_and_no_directory_left(tmp_path: Path):
+    for begin in (pipeline.run, lambda path: pipeline.run_stage(path, "train")):
+        with pytest.raises(ConfigError, match=r"There is no run .*typo yet"):
+            begin(tmp_path / "typo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_of_another_size_is_refused_where_one_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("amity.pipeline.demonstration.run", lambda *_: {})
+    pipeline.demo(tmp_path, people=100)
+    before = (tmp_path / "data" / "edges.parquet").read_bytes()
+    pipeline.demo(tmp_path, people=100)
+    with pytest.raises(ConfigError, match="network of 120 people, but 100"):
+        pipeline.demo(tmp_path, people=120)
+    assert (tmp_path / "data" / "edges.parquet").read_bytes() == before
 
 
 def test_another_version_of_amity_redoes_a_run(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -204,23 +233,12 @@ def test_the_report_tells_what_the_run_cost(finished: Path):
     assert report["config"]["training"]["steps"] == 12
 
 
-QUICKSTART = """
-import amity
-
-graph = amity.read_graph("data/mit")
-split = amity.split(graph, by="random", test=0.1)
-model = amity.train(split, amity.Config(seed=1))
-embeddings = amity.embed(model, split.train)
-retriever = amity.Retriever.build(embeddings)
-print(retriever.top_k("user:person-42", k=10))
-print(amity.evaluate(retriever, split.test))
-"""
-
-
 def test_the_quickstart_of_the_readme_runs_as_written(tmp_path: Path):
-    tiny.write_tables(tmp_path / "data" / "mit")
-    ended = subprocess.run([sys.executable, "-c", QUICKSTART], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "10 candidates for user:person-42" in ended.stdout
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (quickstart,) = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    tiny.write_tables(tmp_path / "data" / "mit", integers=True)
+    ended = subprocess.run([sys.executable, "-c", quickstart], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "10 candidates for user:42" in ended.stdout
     assert "recall@50" in ended.stdout
     assert [place.name for place in tmp_path.iterdir()] == ["data"]
 

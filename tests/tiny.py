@@ -15,14 +15,16 @@ FLAGS = {
 """Settings under which they take a moment."""
 
 
-def write_tables(directory: Path, *, people: int = 150, friendships: int = 900, seed: int = 0) -> Path:
-    """Ten groups of people with text ids; most friendships are inside a group."""
+def write_tables(
+    directory: Path, *, people: int = 150, friendships: int = 900, seed: int = 0, integers: bool = False
+) -> Path:
+    """Ten groups of people, with ids `person-0`, ... or 0, ...; most friendships are inside a group."""
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 10, people)
     sources = rng.integers(0, people, 8 * friendships)
     targets = rng.integers(0, people, 8 * friendships)
     likely = np.flatnonzero((group[sources] == group[targets]) | (rng.random(len(sources)) < 0.02))[:friendships]
-    names = np.array([f"person-{number}" for number in range(people)])
+    names = np.arange(people) if integers else np.array([f"person-{number}" for number in range(people)])
     directory.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"id": names, "group": group.astype(str)}), directory / "nodes.parquet")
     edges = {"src": names[sources[likely]], "dst": names[targets[likely]]}

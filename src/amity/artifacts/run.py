@@ -68,8 +68,9 @@ class Run:
         self.path = path
         self._lock: int | None = None
         self._verified: set[str] = set()
-        if path.is_file():
-            raise ArtifactError(f"{path} is a file, and a run is a directory. Name another place for the run.")
+        file = next((place for place in (path, *path.parents) if place.is_file()), None)
+        if file is not None:
+            raise ArtifactError(f"{file} is a file, and a run is a directory. Name another place for the run {path}.")
         if write:
             path.mkdir(parents=True, exist_ok=True)
             self._acquire()

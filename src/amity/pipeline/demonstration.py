@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from amity.artifacts import remove
+import pyarrow.parquet as pq
+
+from amity.artifacts import Run, remove
 from amity.config import load_config
+from amity.errors import ConfigError
 from amity.ingestion.synthetic import synthesize
 from amity.pipeline.running import Done, run
 
@@ -12,12 +15,27 @@ FRIENDS = 20
 
 
 def demo(path: Path | str, *, people: int = 3000, seed: int = 0) -> dict[str, Done]:
-    """Synthesize a network of so many people under `path`/data, unless it is there, and run every stage on it."""
-    data = Path(path) / "data"
-    if not data.is_dir():
-        staged = data.with_name(".new-data")
-        remove(staged)
-        staged.mkdir(parents=True)
-        synthesize(staged, people=people, friendships=people * FRIENDS // 2, seed=seed)
-        staged.rename(data)
+    """Synthesize a network of so many people under `path`/data, unless it is there, and run every stage on it.
+
+    Raises `ConfigError` where there are too few people, or where another network lies there already.
+    """
+    with Run(Path(path), write=True):
+        data = Path(path) / "data"
+        if not data.exists():
+            staged = data.with_name(".new-data")
+            remove(staged)
+            staged.mkdir()
+            synthesize(staged, people=people, friendships=people * FRIENDS // 2, seed=seed)
+            staged.rename(data)
+        _refuse_another(data, people)
     return run(path, data, load_config(flags={"seed": seed}))
+
+
+def _refuse_another(data: Path, people: int) -> None:
+    nodes = data / "nodes.parquet"
+    found = pq.read_metadata(nodes).num_rows if nodes.is_file() else 0
+    if found != people:
+        raise ConfigError(
+            f"{data} does not hold the demo's network of {people:,} people, but {found:,}. Name another directory: "
+            f"`amity demo OTHER --people {people}`."
+        )

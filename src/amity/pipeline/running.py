@@ -8,12 +8,13 @@ from typing import Any
 from amity import __version__
 from amity.artifacts import Record, Run, fingerprint
 from amity.config import Config, load_config, save_config
-from amity.errors import DataError
+from amity.errors import ConfigError, DataError
+from amity.ingestion.tables import SUFFIXES
 from amity.log import say
 from amity.pipeline.stages import STAGES, Work, make, obstacle, require
 
 CONFIG = "config.toml"
-TABLES = (".parquet", ".csv", ".toml")
+TABLES = (*SUFFIXES, ".toml")
 """What counts as input among the files of a data directory."""
 
 
@@ -40,7 +41,7 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
     Raises `ArtifactError` where a file of the run is not as it was written, and what the stages raise.
     """
     path = Path(path)
-    _check_directory(data)
+    _check_places(path, data)
     with Run(path, write=True) as opened:
         work = _prepare(opened, data, config or configure(path))
         return {name: _bring_up_to_date(work, name) for name in STAGES}
@@ -49,7 +50,7 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
 def run_stage(path: Path | str, name: str, data: Path | str | None = None, config: Config | None = None) -> Record:
     """Run one stage, whether or not it was done before; raises `ArtifactError` where what it reads does not stand."""
     path = Path(path)
-    _check_directory(data)
+    _check_places(path, data)
     with Run(path, write=True) as opened:
         config = config or configure(path)
         work = _prepare(opened, data, config) if name == "ingest" else Work(opened, config)
@@ -66,9 +67,15 @@ def open_run(path: Path | str, *, until: str) -> Work:
     return work
 
 
-def _check_directory(data: Path | str | None) -> None:
+def _check_places(path: Path, data: Path | str | None) -> None:
+    """Refuse what cannot begin, before a mistyped name has become a directory."""
     if data is not None and not Path(data).is_dir():
         raise DataError(f"There is no directory {data}. Give `--data` the directory that holds the tables.")
+    if data is None and not path.exists():
+        raise ConfigError(
+            f"There is no run {path} yet, and a new one needs tables. Check the name, or say where the tables lie: "
+            f"`amity run {path} --data DIR`."
+        )
 
 
 def _prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
