@@ -36,6 +36,14 @@ class Scores:
         return Hits(rows, np.take_along_axis(self.matrix[queries], rows, axis=1).astype(np.float32))
 
 
+class Nobody:
+    """Finds nobody."""
+
+    def search(self, queries: np.ndarray, *, k: int, known: Adjacency | None = None) -> Hits:
+        shape = len(queries), k
+        return Hits(np.full(shape, -1), np.full(shape, -np.inf, np.float32))
+
+
 def hold_out(graph: Graph, share: float, seed: int = 0) -> tuple[Graph, HeldOut]:
     """A train graph without some of the friendships, and those."""
     adjacency = graph.target.adjacency
@@ -158,6 +166,17 @@ def test_the_numbers_are_strict_json(case):
     assert set(page["recall@5"]) == {"value", "low", "high", "queries", "by_degree", "by_distance"}
     assert {"mrr", "ndcg@20", "hit_rate@20", "coverage@20", "gini@20", "intra_list_similarity@20"} <= set(page)
     assert page["intra_list_similarity@20"]["value"] > 0.3  # lists of the largest products lie close together
+
+
+def test_numbers_without_meaning_are_null(case):
+    graph, held_out = case
+    config = EvaluationConfig(k=(1,), headline=1, resamples=10)
+    found = evaluate(Scores(truth_matrix(held_out), []), graph, held_out, config, vectors=np.eye(200)).to_json()
+    assert found["intra_list_similarity@1"] == {"value": None}
+    assert 0 < found["gini@1"]["value"] < 1
+    alone = evaluate(Nobody(), graph, held_out, config, vectors=np.eye(200)).to_json()
+    assert alone["gini@1"] == {"value": None}
+    assert alone["coverage@1"] == {"value": 0}
 
 
 def test_it_prints_as_a_short_table(case):

@@ -70,8 +70,11 @@ class Evaluation:
     """By the name of a metric, such as `recall@50`: its value for each query."""
     by_distance: dict[str, dict[str, Float64[ndarray, "queries"]]]
     """By metric and distance: recall among the targets at that distance; NaN for a query without any there."""
-    of_lists: dict[str, float]
-    """Coverage, Gini of exposure and, where there are vectors, intra-list similarity of the headline lists."""
+    of_lists: dict[str, float | None]
+    """Coverage, Gini of exposure and, where there are vectors, intra-list similarity of the headline lists.
+
+    None where a number has no meaning: the Gini of empty lists, the similarity within lists of one.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """The `metrics` of `report.json`: value, interval and buckets of each metric."""
@@ -227,11 +230,11 @@ def _by_distance(
 
 def _of_lists(
     lists: Int64[ndarray, "queries k"], graph: Graph, vectors: Float[ndarray, "nodes dim"] | None
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     kind, k = graph.candidates, lists.shape[1]
     exposures = metrics.exposure(lists, first=kind.first, count=kind.count)
-    values = {f"coverage@{k}": metrics.coverage(exposures), f"gini@{k}": metrics.gini(exposures)}
-    if vectors is None:
-        return values
-    some = lists[:: -(-len(lists) // SIMILARITY_LISTS)]
-    return values | {f"intra_list_similarity@{k}": float(np.nanmean(metrics.intra_list_similarity(some, vectors)))}
+    values = {"coverage": metrics.coverage(exposures), "gini": metrics.gini(exposures)}
+    if vectors is not None:
+        inside = metrics.intra_list_similarity(lists[:: -(-len(lists) // SIMILARITY_LISTS)], vectors)
+        values["intra_list_similarity"] = inside[~np.isnan(inside)].mean() if not np.isnan(inside).all() else np.nan
+    return {f"{name}@{k}": None if np.isnan(value) else float(value) for name, value in values.items()}
