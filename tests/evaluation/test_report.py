@@ -23,8 +23,8 @@ from amity.splitting import HeldOut
 
 NASTY = '<script>alert("x")</script>&\'"><img src=x onerror=y>'
 VOID = {"meta"}
-HISTORY = [{"step": step, "loss": 5 / (1 + step), "valid_recall@50": None} for step in range(500)]
-HISTORY += [{"step": 500, "valid_recall@50": 0.2}, {"step": 1000, "loss": 0.01, "valid_recall@50": 0.3}]
+HISTORY = [{"step": step, "loss": 5 / (1 + step), "valid_recall": None} for step in range(500)]
+HISTORY += [{"step": 500, "valid_recall": 0.2}, {"step": 1000, "loss": 0.01, "valid_recall": 0.3}]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,13 @@ def test_the_page_shows_what_was_found(full_report):
     for words in ("runs/mit", "98.7 %", "5.0 min", "2.0 GiB", "edges.repeated", "encoder.dim", "Learning", "Progress"):
         assert words in text
     assert best_baseline(full_report) in {"ppr", "resource_allocation", "adamic_adar", "common_neighbors", "popularity"}
+
+
+def test_what_an_exact_index_keeps_is_no_fact(full_report):
+    shown = "of exact search kept by the index"
+    exact = full_report | {"index": {"kind": "exact", "recall_against_exact": 1.0}}
+    assert shown in render_page(full_report)
+    assert shown not in render_page(exact)
 
 
 def test_data_cannot_write_html(full_report):

@@ -137,7 +137,8 @@ def write_number(value: float, unit: str) -> str:
     if unit == "percent":
         return f"{100 * value:.1f} %"
     if unit == "seconds":
-        return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+        text = f"{1000 * value:.0f} ms" if value < 0.1 else f"{value:.1f} s"
+        return text if value < 120 else f"{value / 60:.1f} min"
     if unit == "bytes":
         return f"{value / 2**20:,.0f} MiB" if value < 2**30 else f"{value / 2**30:.1f} GiB"
     return f"{value:,.4g}"

@@ -73,8 +73,9 @@ def _hero(report: Report) -> str:
         f"{report['candidates']:,}": "candidates each",
         f"{_mark(report['metrics']['mrr']).value:.3f}": "mean reciprocal rank",
     }
-    recall = (report.get("index") or {}).get("recall_against_exact")
-    if recall is not None:
+    index = report.get("index") or {}
+    recall = index.get("recall_against_exact")
+    if recall is not None and index.get("kind") != "exact":
         facts[f"{100 * recall:.1f} %"] = "of exact search kept by the index"
     listed = "".join(f"<div><b>{escape(number)}</b>{escape(text)}</div>" for number, text in facts.items())
     return (
@@ -133,7 +134,9 @@ def _by_degree(report: Report) -> str:
 def _by_distance(report: Report) -> str:
     parts = report["metrics"][_headline(report)]["by_distance"]
     labels = [(name, f"{entry['queries']:,} queries") for name, entry in parts.items()]
-    note = "Two hops: the pair shares a neighbor in training. Beyond: it shares none, so counting finds nothing."
+    note = "Two hops: the pair shares a neighbor in training. Beyond: it shares none, so common neighbors are no help."
+    if not _is_friendship(report):
+        note = "Two hops: the pair shares a neighbor in training, or is one. Beyond: paths between them are longer."
     return _bars(report, "by_distance", labels, "Near and far", note)
 
 
@@ -153,7 +156,8 @@ def _training(history: Sequence[dict[str, Any]]) -> list[str]:
     charts = [("loss", "Learning", "The loss that training brings down, by step.")]
     if valid is not None:
         name = valid.removeprefix("valid_")
-        charts.append((valid, "Progress", f"{name} on the validation part, by which the model was chosen."))
+        note = f"{name.capitalize()} on the validation part, by step. The model that was kept is the best of these."
+        charts.append((valid, "Progress", note))
     return [_curve(history, *chart) for chart in charts if any(chart[0] in entry for entry in history)]
 
 
@@ -252,9 +256,12 @@ def _style(recommender: str) -> str:
 
 
 def _things(report: Report) -> str:
+    return "friends" if _is_friendship(report) else f"{report['relation']['target']} links"
+
+
+def _is_friendship(report: Report) -> bool:
     relation = report.get("relation") or {}
-    friendship = relation.get("undirected", True) and relation.get("source") == relation.get("target")
-    return "friends" if friendship else f"{relation['target']} links"
+    return relation.get("undirected", True) and relation.get("source") == relation.get("target")
 
 
 def _confidence(report: Report) -> str:

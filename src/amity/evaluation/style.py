@@ -61,7 +61,8 @@ summary { cursor: pointer; font-size: 18px; font-weight: 640; letter-spacing: -0
 footer { color: var(--soft); font-size: 13px; margin-top: 26px; }
 @media (max-width: 760px) { main { padding: 18px 12px 40px; } .cards { grid-template-columns: minmax(0, 1fr);
   gap: 12px; }
-  .hero { grid-template-columns: minmax(0, 1fr); padding: 24px 20px; } section { padding: 18px 16px; } }
+  .hero { grid-template-columns: minmax(0, 1fr); padding: 24px 20px; } section { padding: 18px 16px; }
+  svg text { font-size: 14px; } svg .tick, svg .end { font-size: 14px; } svg .faint { font-size: 13.5px; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """ + "".join(
     f".fill.c{n}, .band.c{n}, .text.c{n} {{ fill: var(--c{n}) !important; }} .line.c{n} {{ stroke: var(--c{n}); }} "
