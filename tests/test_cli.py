@@ -175,13 +175,18 @@ def test_doctor_says_what_is_installed(type_in):
 MISTAKES = {
     "an unknown command": (["rnu", "{path}"], 'Did you mean "run"?'),
     "an unknown flag": (["run", "{path}", "--trainng.steps", "3"], "Did you mean --training.steps?"),
+    "a flag without its section": (["run", "{path}", "--steps", "3"], "Did you mean --training.steps?"),
     "a flag of another stage": (["split", "{path}", "--training.steps", "3"], "Unknown option"),
     "a word for a number": (["run", "{path}", "--training.steps", "many"], "training.steps"),
     "a number out of bounds": (["run", "{path}", "--training.steps", "0"], "greater than 0"),
     "settings that do not fit": (["run", "{path}", "--splitting.valid", ".9", "--splitting.test", ".9"], "less than 1"),
     "a config that is not there": (["run", "{path}", "-c", "nowhere.toml"], "nowhere.toml"),
     "no run": (["run"], "RUN"),
-    "an empty run": (["evaluate", "{path}/new"], "has not been made"),
+    "a run that was never made": (["evaluate", "{path}/new"], "There is no run"),
+    "a new run without tables": (["run", "{path}/new"], "--data DIR"),
+    "a run inside a file": (["run", "{path}/config.toml/run", "--data", "{path}"], "is a file"),
+    "a demo inside a file": (["demo", "{path}/config.toml"], "is a file"),
+    "a demo of nearly nobody": (["demo", "{path}/new", "--people", "5"], "at least 40 people"),
     "a run that is none": (["recommend", "{path}/graph", "1"], "is no run of amity"),
     "a run that is a file": (["run", "{path}/config.toml"], "is a file"),
     "data that is not there": (["run", "{path}", "--data", "nowhere"], "no directory nowhere"),
@@ -236,5 +241,5 @@ def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path):
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"`amity run {tmp_path / 'run'}` goes on where this stopped." in told
+    assert "type the same again to go on" in told
     assert "Traceback" not in told

@@ -1,5 +1,6 @@
 """The commands, and what becomes of mistakes: nothing heavy is imported before it is known what is asked for."""
 
+import difflib
 import errno
 import json
 import os
@@ -9,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownOptionError
 
 from amity.errors import AmityError
 
@@ -28,7 +29,10 @@ COMMANDS = {
 }
 """What each command does, in the order of the flow."""
 MISTAKE, INTERRUPTED = 2, 130
-ENVIRONMENT = (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+ENVIRONMENT = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG),
+)
 """What the system may refuse through no fault of amity's."""
 
 
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _complain("EnvironmentError", f"The system refused: {error}. Mend that and type the same again.", tokens)
         )
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nInterrupted. {_how_to_go_on(tokens)}\n")
+        sys.stderr.write("\nInterrupted. What was finished is kept: type the same again to go on from there.\n")
         sys.exit(INTERRUPTED)
 
 
@@ -83,6 +87,8 @@ def _version() -> str:
 
 def _explain(error: CycloptsError) -> str:
     """What is wrong with the flags."""
+    if isinstance(error, UnknownOptionError):
+        return f"{_suggest(error)} `amity COMMAND --help` lists the flags of a command."
     if error.__cause__ is None or "amity.config" not in sys.modules:
         return f"{error} `amity --help` lists the commands, and `amity COMMAND --help` the flags of one."
     from pydantic import ValidationError  # noqa: PLC0415 (loaded by now, and not needed for anything else)
@@ -92,6 +98,16 @@ def _explain(error: CycloptsError) -> str:
     return explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
 
 
+def _suggest(error: UnknownOptionError) -> str:
+    """The flag whose last word is the one that was typed (`--steps`: `--training.steps`), or else the nearest one."""
+    typed = error.token.keyword or error.token.value
+    names = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+    same = [name for name in names if name.rpartition(".")[2].lstrip("-") == typed.rpartition(".")[2].lstrip("-")]
+    near = same or difflib.get_close_matches(typed, names, n=1, cutoff=0.7)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"Unknown option: {typed}.{hint}"
+
+
 def _complain(kind: str, message: str, tokens: list[str]) -> int:
     """Print one paragraph, and with `--json` the one document that was promised."""
     paragraph = " ".join(message.split())
@@ -99,13 +115,6 @@ def _complain(kind: str, message: str, tokens: list[str]) -> int:
     if "--json" in tokens:
         sys.stdout.write(json.dumps({"error": {"type": kind, "message": paragraph}}) + "\n")
     return MISTAKE
-
-
-def _how_to_go_on(tokens: list[str]) -> str:
-    if tokens[0] == "demo":
-        return "`amity demo` goes on where this stopped."
-    places = [token for token in tokens[1:] if not token.startswith("-")]
-    return f"`amity run {places[0]}` goes on where this stopped." if places else "Type the same again."
 
 
 def _own_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,10 +10,10 @@ from pydantic import PositiveInt
 from amity import pipeline
 from amity.artifacts import Record
 from amity.cli.flags import given, takes_settings
-from amity.cli.output import SPOKEN, Output, comparison_table, stage_lines
+from amity.cli.output import SPOKEN, Output, stage_lines
 from amity.errors import ConfigError
 from amity.evaluation import compare as compare_tables
-from amity.evaluation import results_table
+from amity.evaluation import comparison_table, results_table
 from amity.log import set_silent
 
 RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
@@ -53,8 +53,7 @@ def _stage_command(name: str) -> Callable[..., None]:
         set_silent(output.quiet)
         record = pipeline.run_stage(path, name, config=pipeline.configure(path, file, given(flags)))
         if name == "evaluate":
-            report = pipeline.open_run(path, until="evaluate").report()
-            output.show(results_table(report), report)
+            _show_report(path, output, lambda report: report)
         else:
             output.show(stage_lines(path, name, record), _document(path, name, record))
 
@@ -89,9 +88,14 @@ def compare(
 
 
 def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:
-    report = pipeline.open_run(path, until="evaluate").report()
     stages = {name: {"made": one.made, **_document(path, name, one.record)} for name, one in done.items()}
-    output.show(results_table(report), {"run": str(path), "stages": stages, "report": report})
+    _show_report(path, output, lambda report: {"run": str(path), "stages": stages, "report": report})
+
+
+def _show_report(path: Path, output: Output, document: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """The table of results and where the page lies, or the document that is made of the report."""
+    report = pipeline.open_run(path, until="evaluate").report()
+    output.show(results_table(report), document(report))
     if not output.json:
         output.show(f"report: {path / 'report.html'}", None)
 

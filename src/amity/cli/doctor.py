@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,12 @@ def _device() -> tuple[str, str]:
 
 
 def _memory_bytes() -> int:
-    """Memory that is free for new work; 0 where the system does not say."""
-    for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        if name in os.sysconf_names:
-            return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    return 0
+    """Memory that new work can have; all there is where the system does not say, 0 where not even that."""
+    with suppress(OSError):  # Linux alone counts what it would free of the pages of files that it keeps.
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in os.sysconf_names else 0
 
 
 def _text(document: dict[str, Any]) -> str:

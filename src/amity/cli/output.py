@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,23 +44,22 @@ def stage_lines(path: Path, name: str, record: Record) -> str:
     """What a stage wrote and what it has to tell."""
     places = sorted({place.partition("/")[0] for place in record.outputs})
     lines = [f"{name}: wrote {', '.join(str(path / place) for place in places)} in {record.seconds:.1f} s"]
-    return "\n".join(lines + [f"  {key}: {_write(value)}" for key, value in record.summary.items()])
+    return "\n".join([*lines, *_outline(record.summary)])
 
 
-def comparison_table(comparison: dict[str, Any]) -> Table:
-    """The first run's metrics, and the difference of each other run with its interval."""
-    first, *others = comparison["runs"]
-    table = Table(title=f"{comparison['queries']:,} queries, paired", title_justify="left")
-    for column in ("metric", first, *(f"{name} minus it" for name in others)):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for metric, entry in comparison["metrics"][first].items():
-        apart = [comparison["differences"][name][metric] for name in others]
-        cells = [f"{one['value']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]" for one in apart]
-        table.add_row(metric, f"{entry['value']:.4f}", *cells)
-    return table
+def _outline(values: dict[str, Any], indent: str = "  ") -> Iterator[str]:
+    """One line for each table, column or number: what is nested is indented, what has only numbers is one line."""
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            yield f"{indent}{key}: {_write(value)}"
+        elif any(isinstance(inner, dict) for inner in value.values()):
+            yield f"{indent}{key}"
+            yield from _outline(value, indent + "  ")
+        elif value:
+            yield f"{indent}{key}: {', '.join(f'{name} {_write(one)}' for name, one in value.items())}"
 
 
 def _write(value: Any) -> str:
-    if isinstance(value, bool | str):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_write, value)) or "none"
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
