@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
 PATIENCE_S = 1.0
@@ -84,6 +84,7 @@ class Progress:
     def __init__(self, title: str, *, total: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._title, self._total, self._clock = title, total, clock
         self._done, self._note = 0, ""
+        self._first: tuple[float, int] | None = None
         self._start = self._shown = clock()
         self._bars: Bars | None = None
 
@@ -96,27 +97,37 @@ class Progress:
         self._done, self._total = done, total
         self._note = self._note if note is None else note
         now = self._clock()
+        # Speed is measured from the first report on: that one may count what an interrupted training had done.
+        self._first = self._first or (now, done)
         if _silent or _outermost is not self or now - self._start < PATIENCE_S:
             return
         if sys.stderr.isatty():
-            self._draw()
+            self._draw(now)
         elif now - self._shown >= LINE_EVERY_S:
             self._shown = now
             say(self._line(now))
 
-    def _draw(self) -> None:
+    def _draw(self, now: float) -> None:
         if self._bars is None:
             self._bars = _make_bars()
-            self._bars.add_task(self._title, note="")
+            self._bars.add_task(self._title, note="", pace="")
             self._bars.start()
-        self._bars.update(self._bars.task_ids[0], completed=self._done, total=self._total, note=self._note)
+        facts = {"completed": self._done, "total": self._total, "note": self._note, "pace": self._pace(now)}
+        self._bars.update(self._bars.task_ids[0], **facts)
 
     def _line(self, now: float) -> str:
-        speed = self._done / max(now - self._start, 1e-9)
         total = "" if self._total is None else f" of {self._total:,}"
-        left = "" if self._total is None else f", {max(self._total - self._done, 0) / max(speed, 1e-9):,.0f} s left"
-        note = self._note and f", {self._note}"
-        return f"{self._title}: {self._done:,}{total} ({speed:,.0f}/s{left}){note}"
+        pace, note = self._pace(now), self._note
+        return f"{self._title}: {self._done:,}{total}{pace and f' ({pace})'}{note and f', {note}'}"
+
+    def _pace(self, now: float) -> str:
+        """Speed and time left; empty where nothing has been done since the first report."""
+        first_s, first = self._first or (now, self._done)
+        if now <= first_s or self._done <= first:
+            return ""
+        speed = (self._done - first) / (now - first_s)
+        left = "" if self._total is None else f", {max(self._total - self._done, 0) / speed:,.0f} s left"
+        return f"{speed:,.{1 if speed < 10 else 0}f}/s{left}"
 
     def __enter__(self) -> Self:
         global _outermost  # noqa: PLW0603 (as for silence)
@@ -136,7 +147,7 @@ def _make_bars() -> Bars:
         TextColumn("{task.description:>10}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[note]}"),
     )
     return Bars(*columns, console=Console(stderr=True), transient=True)
