@@ -8,6 +8,7 @@ from amity.sampling.draws import keyed
 from amity.sampling.neighbors import Block
 
 SALT = 0x5EED
+"""Keeps the draws of a view apart from other draws under the same seed."""
 
 
 def drop_edges(block: Block, *, rate: float, seed: int) -> Block:

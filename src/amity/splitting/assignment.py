@@ -25,6 +25,7 @@ EVER = int(np.iinfo(np.int64).min)
 """The earliest moment; pandas writes it for a time that is missing."""
 
 HISTOGRAM_BITS = 12
+"""A pass over the times tells so many more bits of a cutoff."""
 EDGES_AT_ONCE = 1 << 22
 """How many edges a pass over the rows holds in memory at a time."""
 
