@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import amity
@@ -151,10 +152,19 @@ def test_recommend_gives_candidates_best_first_without_friends(type_in, path: Pa
     scores = [one["score"] for one in first["candidates"]]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 7
-    graph = pipeline.open_run(path, until="split").split().train
-    friends = {int(row) for row in graph.target.adjacency.neighbors(graph.row("person-1"))} | {graph.row("person-1")}
-    assert not friends & {graph.row(one["id"]) for one in first["candidates"]}
     assert "7 candidates for person-1" in type_in("recommend", path, "person-1", "-k", "7").out
+
+
+def test_no_friend_is_recommended_not_even_one_that_was_held_out_of_training(type_in, path: Path):
+    work = pipeline.open_run(path, until="split")
+    graph, held_out = work.graph(), work.split().test.truth
+    rows = np.flatnonzero(held_out.degrees())[:5]
+    names = graph.queries.vocabulary.ids(rows)
+    answers = type_in("recommend", path, *names, "-k", "149", "--json").document["queries"]
+    for row, answer in zip(rows, answers, strict=True):
+        friends = set(graph.target.adjacency.neighbors(row).tolist()) | {int(row)}
+        assert set(held_out.neighbors(row).tolist()) <= friends
+        assert {graph.row(one["id"]) for one in answer["candidates"]} == set(range(graph.num_nodes)) - friends
 
 
 def test_compare_shows_paired_differences(type_in, path: Path, finished: Path):

@@ -67,7 +67,7 @@ def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = S
     """Show the best candidates of each id with their scores; nobody's own friends are among them."""
     if not ids:
         raise ConfigError(f"Nobody asks. Name one raw id or several: `amity recommend {path} ID`.")
-    retriever = pipeline.open_run(path, until="index").retriever()
+    retriever = pipeline.open_run(path, until="index").adviser()
     lists = [retriever.top_k(raw_id, k) for raw_id in ids]
     queries = [
         {"id": one.query, "candidates": [{"id": i, "score": s} for i, s in zip(one.ids, one.scores, strict=True)]}

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,14 @@ class Work:
         return open_embeddings(self.run.path / "embeddings", self.split().train)
 
     def retriever(self) -> Retriever:
-        """The retriever over the index."""
+        """The retriever over the index, as it is judged: held-out friends can be found."""
         self.run.verify("index")
         return Retriever.with_index(self.embeddings(), open_index(self.run.path / "index"))
+
+    def adviser(self) -> Retriever:
+        """The same retriever, as people ask it: friends that were held out are friends too, and never come back."""
+        retriever = self.retriever()
+        return replace(retriever, embeddings=replace(retriever.embeddings, graph=self.graph()))
 
     def report(self) -> dict[str, Any]:
         """What evaluation found, `report.json`."""
