@@ -176,6 +176,11 @@ def test_the_table_sets_model_and_baselines_side_by_side(report):
         assert name in text
 
 
+def test_the_table_does_not_say_the_same_twice(report):
+    shown = results_table(report | {"k": [50]})
+    assert [column.header for column in shown.columns].count("recall@50") == 1
+
+
 MARKS = [Mark(0.1, 0.05, 0.2), Mark(math.nan), Mark(0.4, 0.3, 0.5)]
 CHARTS = {
     "dots": dots(41.3, ringed=36.0, sentence=NASTY),

@@ -47,20 +47,22 @@ def write_report(report: dict[str, Any], directory: Path, history: Sequence[dict
 
 def results_table(report: dict[str, Any]) -> Table:
     """Model and baselines side by side, for the terminal: recall, its interval, the loneliest queries, MRR."""
-    headline, first = f"recall@{report['headline']}", f"recall@{min(report['k'], key=lambda k: abs(k - 20))}"
+    headline = f"recall@{report['headline']}"
+    others = [k for k in report["k"] if k != report["headline"]]
+    beside = [f"recall@{min(others, key=lambda k: abs(k - 20))}"] if others else []
     buckets = report["metrics"][headline]["by_degree"]
     lowest = next((bucket for bucket, entry in buckets.items() if entry["queries"]), "0")
     title = f"{report['queries']:,} queries, {report['candidates']:,} candidates each"
     table = Table(title=title, title_justify="left")
     table.add_column("recommender")
     interval = f"{100 * report['confidence']:g} % interval"
-    for column in (first, headline, interval, f"{headline}, degree {lowest} ({buckets[lowest]['queries']:,})", "mrr"):
+    for column in (*beside, headline, interval, f"{headline}, degree {lowest} ({buckets[lowest]['queries']:,})", "mrr"):
         table.add_column(column, justify="right")
     for name, metrics in {MODEL: report["metrics"], **report["baselines"]}.items():
         entry = metrics[headline]
         table.add_row(
             NAMES.get(name, name),
-            _write(metrics[first]["value"]),
+            *(_write(metrics[one]["value"]) for one in beside),
             _write(entry["value"]),
             f"{_write(entry['low'])} – {_write(entry['high'])}",
             _write(entry["by_degree"][lowest]["value"]),
