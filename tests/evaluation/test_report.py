@@ -135,6 +135,12 @@ def test_what_an_exact_index_keeps_is_no_fact(full_report):
     assert shown not in render_page(exact)
 
 
+def test_training_is_drawn_by_how_many_steps_were_done(report):
+    history = [{"step": step, "loss": 1.0} for step in range(3000)]
+    texts = outline(render_page(report, history)).texts
+    assert [text for text in texts if text in ("0", "1,500", "2,999", "3,000")][-3:] == ["0", "1,500", "3,000"]
+
+
 def test_data_cannot_write_html(full_report):
     entry = full_report["metrics"]["recall@50"]
     nasty = full_report | {

@@ -127,7 +127,7 @@ def _ranking(report: Report) -> str:
 def _by_degree(report: Report) -> str:
     buckets = report["metrics"][_headline(report)]["by_degree"]
     labels = [(bucket, f"{entry['queries']:,}") for bucket, entry in buckets.items()]
-    note = f"{_headline(report)} by how many friends are known in training; below, the number of such queries."
+    note = f"{_headline(report)} by how many {_things(report)} training knew; below, the number of such queries."
     return _bars(report, "by_degree", labels, "Who is helped", note)
 
 
@@ -162,12 +162,13 @@ def _training(history: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _curve(history: Sequence[dict[str, Any]], key: str, title: str, note: str) -> str:
-    points = [(float(entry["step"]), float(entry[key])) for entry in history if entry.get(key) is not None]
+    # A step is logged by its number, from 0, and what it tells holds once it is done.
+    points = [(entry["step"] + 1.0, float(entry[key])) for entry in history if entry.get(key) is not None]
     stretch = -(-len(points) // MOST_POINTS)
     parts = [points[start : start + stretch] for start in range(0, len(points), stretch)]
     steps, values = ([sum(pair[axis] for pair in part) / len(part) for part in parts] for axis in (0, 1))
-    last = max(points[-1][0], 1.0)
-    ticks = {f"{step:,.0f}": step / last for step in (0, last / 2, last)}
+    last = points[-1][0]
+    ticks = {f"{step:,.0f}": step / last for step in (0, last // 2, last)}
     series = [Series(title, "c0", [Mark(value) for value in values])]
     return _section(title, note, curves(series, [step / last for step in steps], ticks, sentence=note))
 
