@@ -168,7 +168,7 @@ def test_no_friend_is_recommended_not_even_one_that_was_held_out_of_training(typ
 
 
 def test_compare_shows_paired_differences(type_in, path: Path, finished: Path):
-    assert type_in("run", path, "--embedding.popularity", "0.9", "--quiet").code == 0
+    assert type_in("run", path, "--encoder.popularity", "0.9", "--quiet").code == 0
     document = type_in("compare", finished, path, "--json").document
     assert document["runs"] == [str(finished), str(path)]
     assert "low" in document["differences"][str(path)]["recall@10"]

@@ -16,8 +16,6 @@ from amity.graph import Category, Graph, NodeKind, Relation, from_pairs, reverse
 from amity.graph.vocabulary import Vocabulary, hash_strings, integer_vocabulary, new_slots
 from amity.sampling import sample_neighbors
 
-PLAIN = EmbeddingConfig(popularity=0)
-
 
 @pytest.fixture(scope="module")
 def graph(make_random_friend_graph: Callable[..., Graph]) -> Graph:
@@ -26,9 +24,11 @@ def graph(make_random_friend_graph: Callable[..., Graph]) -> Graph:
     return make_random_friend_graph(150, 500, 2, columns=(town,))
 
 
-def shaken_model(graph: Graph, layer: str) -> Model:
+def shaken_model(graph: Graph, layer: str, *, popularity: float = 0.0) -> Model:
     """A model whose parameters are all away from where they begin."""
-    config = EncoderConfig.model_validate({"dim": 16, "layer": layer, "features": {"ids": "learned"}})
+    config = EncoderConfig.model_validate(
+        {"dim": 16, "layer": layer, "popularity": popularity, "features": {"ids": "learned"}}
+    )
     model = build_model(graph, config, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -45,7 +45,7 @@ def test_layer_by_layer_equals_sampling_with_infinite_fanout(graph: Graph, layer
     inputs = InputSource.of(model.transform, graph).gather(block.nodes)
     with torch.no_grad():
         sampled = model.encoder(model.encoder.encode_inputs(inputs), block_edges(block, inputs.degrees.numpy()))
-    whole = embed_graph(model, graph, config=PLAIN).vectors
+    whole = embed_graph(model, graph).vectors
     np.testing.assert_allclose(whole[seeds], sampled.numpy(), atol=1e-5, rtol=1e-5)
     assert np.ptp(whole, axis=0).min() > 1e-2  # Nodes differ: equality above says something.
 
@@ -61,8 +61,9 @@ def test_vectors_on_disk_do_not_depend_on_the_chunk(graph: Graph, tmp_path: Path
 
 
 def test_vectors_are_stretched_by_the_power_of_the_degree(graph: Graph):
-    model = shaken_model(graph, "gat")
-    plain, stretched = (embed_graph(model, graph, config=EmbeddingConfig(popularity=p)).vectors for p in (0.0, 0.5))
+    plain, stretched = (
+        embed_graph(shaken_model(graph, "gat", popularity=power), graph).vectors for power in (0.0, 0.5)
+    )
     degrees = np.maximum(graph.messages.degrees(), 1)
     np.testing.assert_allclose(stretched, plain * np.sqrt(degrees)[:, None], rtol=1e-5)
     assert degrees.max() > 4 * degrees.min()

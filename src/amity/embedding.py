@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 from numpy.lib.format import open_memmap
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 
 from amity.encoder import InputSource, Model, block_edges
 from amity.errors import ArtifactError
@@ -30,8 +30,6 @@ class EmbeddingConfig(Section):
 
     chunk: PositiveInt = 16_384
     """Nodes computed at once; memory grows with their neighbourhoods, time hardly changes."""
-    popularity: NonNegativeFloat = 0.2
-    """Power of a node's degree by which its vector is stretched; at 0, the popular are ranked no higher for it."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
@@ -53,8 +51,7 @@ def embed_graph(
 
     One layer is computed for all nodes before the next, so the cost is linear in the edges. With a directory, the
     layers' states are memory-mapped scratch files and the vectors are written to `vectors.npy`; without one,
-    everything stays in memory. Each vector is stretched by its node's degree to the power `popularity`: vectors of one
-    length would rank the popular no higher than the unknown.
+    everything stays in memory.
     """
     config = config or EmbeddingConfig()
     if directory is None:
@@ -106,8 +103,8 @@ def _embed(model: Model, graph: Graph, config: EmbeddingConfig, allocate: Alloca
                 states[-1][rows] = layer(sources[: len(rows)], sources, edges).numpy()
         vectors = allocate(None, nodes, encoder.dim)
         for rows in _chunks(nodes, config.chunk, progress):
-            stretch = np.maximum(degrees[rows, None], 1.0) ** config.popularity
-            vectors[rows] = encoder.combine([torch.from_numpy(state[rows]) for state in states]).numpy() * stretch
+            combined = encoder.combine([torch.from_numpy(state[rows]) for state in states])
+            vectors[rows] = encoder.stretch(combined, torch.from_numpy(degrees[rows])).numpy()
     return vectors
 
 

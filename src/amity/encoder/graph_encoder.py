@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from numpy import ndarray
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn.functional import elu, normalize
 
@@ -46,6 +46,8 @@ class EncoderConfig(Section):
     """Share of the entries of the first states that are dropped while training."""
     output: Literal["cosine", "dot"] = "cosine"
     """Whether vectors are trained at length 1, which takes popularity out of them, or at the length they have."""
+    popularity: NonNegativeFloat = 0.2
+    """Power of a node's degree by which a vector of length 1 is stretched once it is trained; no part of `dot`."""
     features: FeaturesConfig = FeaturesConfig()
     """What is known of a node before any message."""
 
@@ -105,6 +107,13 @@ class GraphEncoder(nn.Module):
         """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""
         codes = self.blend(states)
         return normalize(codes, dim=1) if self.config.output == "cosine" else codes
+
+    def stretch(
+        self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
+    ) -> Float[Tensor, "nodes dim"]:
+        """The vectors that retrieval compares: at one length, the popular would rank no higher than the unknown."""
+        power = self.config.popularity if self.config.output == "cosine" else 0.0
+        return vectors * degrees.clamp(min=1.0).pow(power)[:, None]
 
 
 class GraphLayer(nn.Module):
