@@ -93,7 +93,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     adjacency = power_law_graph(options.people, options.friendships)
-    rows = [{"name": "random reads of neighbours, 1 thread (bound)", "ours": read_rate(adjacency, options.repeats)}]
+    reads = read_rate(adjacency, options.repeats)
+    rows = [{"name": "random reads of neighbours, 1 thread (bound)", "ours": reads, "unit": "reads/s"}]
     for size in (512, 1024):
         batches = draw_batches(adjacency, size, 10)
         for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
