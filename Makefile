@@ -36,8 +36,8 @@ test-all: $(VENV)/.tested  ## run the slow tests too
 	$(PYTEST)
 
 check: $(VENV)/.tested  ## style, types, and the order of the layers
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 

@@ -8,6 +8,7 @@ run again. The networks' tables are described by `examples/datasets/*.toml`.
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -57,13 +58,15 @@ def main() -> None:
 
 def page(reports: dict[str, dict]) -> str:
     """The tables as Markdown."""
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return "\n".join(
         [
             "# Results",
             "",
-            f"Made by `python experiments/spine.py DATA` on {datetime.now(UTC):%Y-%m-%d}, "
-            f"{platform.machine()}, Python {platform.python_version()}, default settings, seed 0, one run each. ",
-            "Full-corpus filtered ranking; 95% bootstrap intervals over queries.",
+            f"Made by `python experiments/spine.py DATA` on {made}: default settings, seed 0, one run each (fb100_many:",
+            "`experiments/fb100_many.toml`). Every candidate is ranked but known friends; 95% bootstrap intervals over",
+            "queries. A tenth of the friendships is test and a twentieth valid, at random; foursquare_nyc trains on the",
+            "old snapshot (less a twentieth, valid) and is tested on the friends made since.",
             "",
             "## recall@50, all queries",
             "",
@@ -95,7 +98,8 @@ def found(reports: dict[str, dict], bucket: str | None) -> list[str]:
         title = f"{name} (degree {lowest})" if lowest else name
         queries = own["queries"] if lowest else report["queries"]
         shown = " | ".join(f"{value:.3f}" for value in cells)
-        rows.append(f"| {title} | {queries:,} | **{own['value']:.3f}** [{own['low']:.3f}, {own['high']:.3f}] | {shown} |")
+        ours = f"**{own['value']:.3f}** [{own['low']:.3f}, {own['high']:.3f}]"
+        rows.append(f"| {title} | {queries:,} | {ours} | {shown} |")
     return rows
 
 
