@@ -63,9 +63,9 @@ def page(reports: dict[str, dict]) -> str:
         [
             "# Results",
             "",
-            f"Made by `python experiments/spine.py DATA` on {made}: default settings, seed 0, one run each (fb100_many:",
+            f"Made by `python experiments/spine.py DATA` on {made}: defaults, seed 0, one run each (fb100_many:",
             "`experiments/fb100_many.toml`). Every candidate is ranked but known friends; 95% bootstrap intervals over",
-            "queries. A tenth of the friendships is test and a twentieth valid, at random; foursquare_nyc trains on the",
+            "queries. A tenth of the friendships is test and a twentieth valid; foursquare_nyc trains on the",
             "old snapshot (less a twentieth, valid) and is tested on the friends made since.",
             "",
             "## recall@50, all queries",
