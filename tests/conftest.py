@@ -4,6 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and dtypes are checked wherever a test calls; modules with numba kernels cannot be wrapped.
+CHECKED = (
+    "amity.embedding",
+    "amity.encoder.graph_encoder",
+    "amity.encoder.layers",
+    "amity.encoder.model",
+    "amity.evaluation.statistics",
+    "amity.index.reduction",
+    "amity.objectives.cca_ssg",
+    "amity.objectives.multitask",
+    "amity.objectives.retrieval",
+    "amity.retrieval.retriever",
+    "amity.training",
+)
+install_import_hook(CHECKED, "beartype.beartype")
 
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs
 from amity.graph.vocabulary import integer_vocabulary
