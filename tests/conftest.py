@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs
+from amity.graph.vocabulary import integer_vocabulary
+
 # Shapes and dtypes are checked wherever a test calls; modules with numba kernels cannot be wrapped.
 CHECKED = (
     "amity.embedding",
@@ -21,9 +24,6 @@ CHECKED = (
     "amity.training",
 )
 install_import_hook(CHECKED, "beartype.beartype")
-
-from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs
-from amity.graph.vocabulary import integer_vocabulary
 
 
 def friend_graph(sources: np.ndarray, targets: np.ndarray, *, num_nodes: int, columns: tuple = ()) -> Graph:
