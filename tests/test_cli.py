@@ -202,7 +202,10 @@ MISTAKES = {
     "data that is not there": (["run", "{path}", "--data", "nowhere"], "no directory nowhere"),
     "an id that nobody has": (["recommend", "{path}", "person-9999"], "person-9999"),
     "nobody to recommend to": (["recommend", "{path}"], "Nobody asks"),
-    "no candidates asked for": (["recommend", "{path}", "person-1", "-k", "0"], "greater than 0"),
+    "no candidates asked for": (
+        ["recommend", "{path}", "person-1", "-k", "0"],
+        "The setting `-k` cannot stand: Input should be greater than 0",
+    ),
     "one run to compare": (["compare", "{path}"], "two runs"),
 }
 

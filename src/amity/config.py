@@ -69,11 +69,16 @@ def save_config(config: Config, path: Path) -> None:
     write_atomically(path, tomli_w.dumps(page).encode())
 
 
-def explain(error: ValidationError, *, file: Path | None = None, flags: Mapping[str, Any] | None = None) -> str:
-    """The first complaint about settings as one paragraph: what is wrong, where it was said, what to do."""
+def explain(
+    error: ValidationError, *, file: Path | None = None, flags: Mapping[str, Any] | None = None, name: str = ""
+) -> str:
+    """The first complaint about settings as one paragraph: what is wrong, where it was said, what to do.
+
+    `name` is what to call a setting that stands in no section.
+    """
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
-    name = ".".join(place) or "the settings"
+    name = ".".join(place) or name or "the settings"
     source = "" if file is None or _holds(flags or {}, place) else f" in {file}"
     if first["type"] == "extra_forbidden":
         return f"There is no setting `{name}`{source and f', found{source}'}. {_hint(place)}"

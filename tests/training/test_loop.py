@@ -73,6 +73,23 @@ def test_the_same_seed_gives_the_same_parameters(split: Split):
     assert_same(once, again)
 
 
+def test_the_same_seed_gives_the_same_parameters_on_two_threads(split: Split):
+    """Rows long enough for torch to share their sums between threads."""
+    wide = replace(
+        recipe(steps=6),
+        sampling=SamplingConfig(fanout=(4, 3), batch_size=512, negatives=64),
+        encoder=EncoderConfig.model_validate({"dim": 128, "features": {"ids": "learned"}}),
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, *others = (parameters(train_model(split, wide, seed=3, validate=rising())) for _ in range(4))
+    finally:
+        torch.set_num_threads(threads)
+    for other in others:
+        assert_same(first, other)
+
+
 def test_another_seed_gives_other_parameters(split: Split):
     once, other = (parameters(train_model(split, recipe(), seed=seed, validate=rising())) for seed in (3, 4))
     assert not torch.equal(once["tokens"], other["tokens"])

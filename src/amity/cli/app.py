@@ -95,7 +95,10 @@ def _explain(error: CycloptsError) -> str:
 
     from amity.config import explain  # noqa: PLC0415 (as above)
 
-    return explain(error.__cause__) if isinstance(error.__cause__, ValidationError) else str(error)
+    if not isinstance(error.__cause__, ValidationError):
+        return str(error)
+    argument = getattr(error, "argument", None)
+    return explain(error.__cause__, name=argument.name if argument is not None else "")
 
 
 def _suggest(error: UnknownOptionError) -> str:

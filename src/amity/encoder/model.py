@@ -35,6 +35,7 @@ class Model:
         }
         tensors = {name: value.contiguous() for name, value in self.encoder.state_dict().items()}
         save_file(tensors, path, {"amity": json.dumps(page, ensure_ascii=False)})
+        path.chmod(0o644)  # safetensors lets its owner alone read it, but who serves it may be another.
 
     @classmethod
     def open(cls, path: Path) -> "Model":

@@ -69,7 +69,9 @@ def compare(tables: dict[str, pa.Table], config: EvaluationConfig | None = None,
     config = config or EvaluationConfig()
     names = list(tables)
     if len(names) < 2:
-        raise ConfigError(f"A comparison needs two runs or more, and there is only {names or 'none'}. Name another.")
+        raise ConfigError(
+            f"A comparison needs two runs or more, and there is {names[0] if names else 'none'}. Name another."
+        )
     first = tables[names[0]]
     for name in names[1:]:
         _refuse_unlike(names[0], first, name, tables[name])

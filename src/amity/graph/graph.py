@@ -42,7 +42,7 @@ class Relation:
     adjacency: Adjacency
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Graph:
     """Nodes of one or several kinds, in one space of rows, and the relations between them.
 
@@ -53,6 +53,11 @@ class Graph:
     relations: tuple[Relation, ...]
     messages: Adjacency
     """Who may hear from whom: all relations, both ways, merged; the one adjacency that encoders read."""
+
+    def __repr__(self) -> str:
+        nodes = ", ".join(f"{kind.count:,} {kind.name}" for kind in self.kinds)
+        edges = ", ".join(f"{one.adjacency.num_edges:,} {one.name}" for one in self.relations)
+        return f"Graph(nodes: {nodes}; directed edges: {edges})"
 
     @property
     def num_nodes(self) -> int:

@@ -39,7 +39,7 @@ class HeldOut:
     """Row of a query: targets beyond its train edges that it is known to have and that must not be ranked."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Split:
     """A graph divided for learning and for judging.
 
@@ -56,6 +56,10 @@ class Split:
     """To judge the model by; the validation edges are known."""
     cutoffs: Cutoffs | None = None
     """The moments between the parts; absent unless the split is by time."""
+
+    def __repr__(self) -> str:
+        parts = f"valid: {self.valid.truth.num_edges:,}, test: {self.test.truth.num_edges:,} directed edges"
+        return f"Split(train: {self.train!r}, supervision: {self.supervision.count:,} pairs, {parts})"
 
 
 def open_split(directory: Path, graph: Graph) -> Split:

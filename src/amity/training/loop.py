@@ -22,6 +22,7 @@ from amity.sampling.draws import keyed
 from amity.section import Section
 from amity.splitting import Split
 from amity.training.checkpoint import Standing, Trainable, load_checkpoint, save_checkpoint
+from amity.training.determinism import deterministic
 from amity.training.optimizer import make_optimizers
 
 UPDATES = 4
@@ -46,7 +47,7 @@ class TrainingConfig(Section):
     patience: float = Field(default=2.0, gt=1.0)
     """Stop at the first validation that comes at so many times the step of the best one; its parameters are kept."""
     checkpoint_every_s: PositiveFloat = 60.0
-    """Seconds between two checkpoints."""
+    """Seconds between two checkpoints; there is one at each validation too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def train_model(
     steps, validations = range(standing.step, settings.steps), validation_steps(settings)
     end, saved_s = last_step(settings, best_step=standing.best_step), time.monotonic()
     with (
+        deterministic(),
         prefetch(_batch_maker(split, model, recipe.sampling, seed), steps, depth=recipe.sampling.prefetched) as batches,
         JsonLines(journal.log if journal else None, steps=standing.step) as log,
         Progress("train", total=end) as progress,
@@ -108,7 +110,8 @@ def train_model(
             progress.show(standing.step, end, _note(losses, standing))
             if standing.step >= end:
                 break
-            if journal is not None and time.monotonic() - saved_s >= settings.checkpoint_every_s:
+            due = standing.step in validations or time.monotonic() - saved_s >= settings.checkpoint_every_s
+            if journal is not None and due:
                 save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)
                 saved_s = time.monotonic()
     trainable.modules.load_state_dict(trainable.best)
