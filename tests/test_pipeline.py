@@ -257,3 +257,13 @@ def test_python_finds_what_the_run_finds(finished: Path, data: Path):
 def test_impossible_shares_are_a_mistake_of_settings(data: Path):
     with pytest.raises(ConfigError, match="valid"):
         pipeline.split(pipeline.read_graph(data), valid=0.6, test=0.6)
+
+
+def test_a_run_says_what_of_the_tables_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "nodes.csv").write_text("id,name\n" + "".join(f"{i},person {i}\n" for i in range(40)))
+    (data / "edges.csv").write_text("src,dst\n7,7\n1,99\n" + "".join(f"{i},{i + 1}\n" for i in range(39)))
+    pipeline.run_stage(tmp_path / "run", "ingest", data)
+    said = capsys.readouterr().err
+    assert "left out 1 dangling edges, 1 self-loops, column `name` (skipped: identifier)" in said

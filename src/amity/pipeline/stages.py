@@ -20,7 +20,7 @@ from amity.evaluation import evaluate_baselines, make_report, read_per_query, wr
 from amity.graph import Graph, open_graph
 from amity.graph.storage import read_summary
 from amity.index import open_index, save_index
-from amity.log import read_metrics
+from amity.log import read_metrics, say
 from amity.pipeline import verbs
 from amity.retrieval import Retriever
 from amity.splitting import Split, open_split, split_edges
@@ -28,6 +28,8 @@ from amity.training import Journal
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+UNASKED = ("skipped: identifier", "skipped: only nulls", "skipped: only missing values")
+"""What ingestion says of columns that it leaves out of its own accord."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,20 @@ def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
             f"Say where they lie: `amity run {work.run.path} --data DIR`."
         )
     verbs.read_graph(work.data, work.config.ingestion, storage=directory / "graph")
-    return read_summary(directory / "graph")
+    summary = read_summary(directory / "graph")
+    if left_out := describe_losses(summary):
+        say(f"ingest: left out {left_out}")
+    return summary
+
+
+def describe_losses(summary: Mapping[str, Any]) -> str:
+    """What of the tables did not become part of the graph, in words; empty where all did."""
+    tables = [table for relation in summary["edges"].values() for table in relation["tables"].values()]
+    reasons = {"dangling": "dangling edges", "self_loops": "self-loops", "null_ids": "edges without an id"}
+    counts = {words: sum(table[reason] for table in tables) for reason, words in reasons.items()}
+    columns = [column for kind in summary["nodes"].values() for column in kind["columns"].items()]
+    skipped = [f"column `{name}` ({result})" for name, result in columns if result in UNASKED]
+    return ", ".join([*(f"{count:,} {words}" for words, count in counts.items() if count), *skipped])
 
 
 def split_graph(work: Work, directory: Path) -> Mapping[str, Any]:
