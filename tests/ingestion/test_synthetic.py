@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -125,12 +123,6 @@ def test_a_seed_repeats_itself_whatever_the_chunks_of_edges(network, tmp_path, m
     assert pq.read_table(tmp_path / "again" / "edges.parquet").equals(network[1])
     assert pq.read_table(tmp_path / "chunks" / "edges.parquet").equals(network[1])
     assert not pq.read_table(tmp_path / "other" / "edges.parquet").equals(network[1])
-
-
-def test_the_network_of_the_demo_is_made_in_a_moment(network, tmp_path):
-    start_s = time.perf_counter()
-    synthesize(tmp_path, people=3000, friendships=40_000, seed=0)
-    assert time.perf_counter() - start_s < 3
 
 
 @pytest.mark.parametrize(("people", "friendships"), [(10, 5), (100, 0), (100, 5000)])
