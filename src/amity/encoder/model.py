@@ -53,7 +53,7 @@ class Model:
         encoder = GraphEncoder(config, transform, seed=0)
         _check(encoder, tensors, path)
         encoder.load_state_dict(tensors)
-        return cls(encoder.eval(), transform)
+        return cls(encoder, transform)
 
 
 def build_model(graph: Graph, config: EncoderConfig, *, seed: int) -> Model:
