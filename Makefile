@@ -41,7 +41,7 @@ check: $(VENV)/.tested  ## style, types, and the order of the layers
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.tested  ## measure every benchmark again and write benchmarks/RESULTS.md
+bench: $(VENV)/.tested $(VENV)/.peers  ## measure every benchmark again and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/write_results.py
 
 clean:  ## remove the environment, caches and runs
@@ -61,4 +61,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(VENV)/.tested: $(INSTALLED)
 	$(PIP) install --no-compile -c constraints.txt -e ".[test]"
+	touch $@
+
+# PyTorch Geometric's compiled sampler has no wheel on PyPI: it is built from source, which takes a C++ compiler.
+$(VENV)/.peers: $(INSTALLED)
+	$(PIP) install --no-compile -c constraints.txt -e ".[peers]"
+	$(PIP) install --no-compile --no-build-isolation torch-scatter torch-sparse
 	touch $@

@@ -44,3 +44,11 @@ def mix(value):
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.int64(bits ^ (bits >> np.uint64(31)))
+
+
+@kernel
+def to_single(half):
+    """The number whose bits in half precision are given, as an unsigned integer; exact for all finite numbers."""
+    bits = np.uint32(half)
+    shifted = np.uint32(((bits & 0x7FFF) << 13) | ((bits & 0x8000) << 16))
+    return shifted.view(np.float32) * np.float32(2.0**112)
