@@ -31,6 +31,8 @@ def problems(draw):
     if draw(st.booleans()):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     if draw(st.booleans()):
+        vectors = vectors.astype(np.float16)
+    if draw(st.booleans()):
         vectors = vectors[rng.integers(0, max(1, size // 4), size)]
     shares = draw(st.lists(st.sampled_from([0.0, 0.1, 0.9, 1.0]), min_size=num_queries, max_size=num_queries))
     barred = rng.random((num_queries, size)) < np.array(shares)[:, None]
@@ -92,6 +94,17 @@ def test_a_query_gets_the_same_list_alone_and_in_company(config):
         np.testing.assert_array_equal(alone.scores[0], together.scores[q])
 
 
+def test_vectors_in_half_precision_get_the_lists_of_the_same_numbers_in_single(config):
+    halves = clustered(1500, 10).astype(np.float16)
+    halves[0, :3] = 0, 6e-8, -65504
+    first, second = (
+        build_index(vectors, config, seed=3).search(halves[:50], k=20, excluded=nothing_excluded(50))
+        for vectors in (halves, halves.astype(np.float32))
+    )
+    np.testing.assert_array_equal(first.rows, second.rows)
+    np.testing.assert_array_equal(first.scores, second.scores)
+
+
 def test_the_same_vectors_and_seed_give_the_same_lists(config):
     vectors = clustered(1500, 10)
     queries = clustered(50, 10, seed=1)
@@ -138,6 +151,8 @@ def test_constant_vectors_get_lists_at_chance_level(config, value, size, dim):
         (np.array([[1.0, np.nan]], np.float32), "finite"),
         (np.array([[1.0, np.inf]], np.float32), "finite"),
         (np.full((3, 2), 1e30, np.float32), "norm"),
+        (np.array([[1.0, np.inf], [1, 1]], np.float16), "finite"),
+        (np.array([[1.0, np.nan], [1, 1]], np.float16), "finite"),
     ],
 )
 def test_vectors_that_cannot_be_compared_are_refused(config, vectors, what):

@@ -44,6 +44,25 @@ def test_opening_an_index_maps_its_vectors(saved):
     assert not opened.vectors.flags.writeable
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_vectors_that_are_the_whole_of_a_file_are_not_written_again(tmp_path, dtype):
+    np.save(tmp_path / "all.npy", vectors().astype(dtype))
+    mapped = np.load(tmp_path / "all.npy", mmap_mode="r").view(np.ndarray)
+    for name, part, again in (("whole", mapped, False), ("part", mapped[3:], True), ("memory", mapped.copy(), True)):
+        save_index(build_index(part, IndexConfig(), seed=0), tmp_path / name)
+        assert (tmp_path / name / "vectors.npy").samefile(tmp_path / "all.npy") != again
+        np.testing.assert_array_equal(open_index(tmp_path / name).vectors, part)
+
+
+def test_vectors_are_copied_where_a_file_cannot_have_two_names(tmp_path, monkeypatch):
+    np.save(tmp_path / "all.npy", vectors())
+    mapped = np.load(tmp_path / "all.npy", mmap_mode="r").view(np.ndarray)
+    monkeypatch.setattr("os.link", lambda *_, **__: (_ for _ in ()).throw(OSError("not here")))
+    save_index(build_index(mapped, IndexConfig(), seed=0), tmp_path / "index")
+    assert (tmp_path / "index" / "vectors.npy").stat().st_nlink == 1
+    np.testing.assert_array_equal(open_index(tmp_path / "index").vectors, mapped)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

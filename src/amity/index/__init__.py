@@ -4,7 +4,7 @@ from amity.index.building import IndexConfig, build_index, measure_recall
 from amity.index.hits import Hits, Index, nothing_excluded
 from amity.index.hnsw import HnswConfig
 from amity.index.ivfpq import IvfpqConfig
-from amity.index.storage import open_index, read_page, save_index
+from amity.index.storage import mapped_file, open_index, read_page, save_index
 
 __all__ = [
     "Hits",
@@ -13,6 +13,7 @@ __all__ = [
     "IndexConfig",
     "IvfpqConfig",
     "build_index",
+    "mapped_file",
     "measure_recall",
     "nothing_excluded",
     "open_index",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Float, Int64, UInt64
 from numpy import ndarray
 
 from amity.graph import Adjacency
@@ -43,13 +43,13 @@ class ApproximateIndex:
     """The share of the exact lists that it finds; NaN before it was measured."""
 
     @property
-    def vectors(self) -> Float32[ndarray, "candidates dim"]:
+    def vectors(self) -> Float[ndarray, "candidates dim"]:
         """What is searched."""
         return self.exact.vectors
 
     def search(
         self,
-        queries: Float32[ndarray, "queries dim"],
+        queries: Float[ndarray, "queries dim"],
         *,
         k: int,
         excluded: Adjacency,

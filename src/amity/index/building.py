@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
@@ -36,11 +36,11 @@ class IndexConfig(Section):
 
 
 def build_index(
-    vectors: Float32[ndarray, "candidates dim"],
+    vectors: Float[ndarray, "candidates dim"],
     config: IndexConfig,
     *,
     seed: int,
-    asking: Float32[ndarray, "queries dim"] | None = None,
+    asking: Float[ndarray, "queries dim"] | None = None,
 ) -> Index:
     """Index vectors by inner product; they may be memory-mapped, and are not copied.
 
@@ -64,7 +64,7 @@ def build_index(
 
 
 def measure_recall(
-    index: ApproximateIndex, *, k: int, num_queries: int, asking: Float32[ndarray, "queries dim"] | None = None
+    index: ApproximateIndex, *, k: int, num_queries: int, asking: Float[ndarray, "queries dim"] | None = None
 ) -> float:
     """The share of the exact lists that an index finds, for queries drawn by its seed.
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numpy import ndarray
 
 from amity.errors import IndexingError
 from amity.graph import Adjacency
 from amity.index.hits import LONGEST, Hits, check_queries
+from amity.index.precision import in_single, stored
 from amity.index.ranking import (
     MAX_CANDIDATES,
     Questions,
@@ -22,7 +23,7 @@ from amity.index.ranking import (
     to_score,
 )
 from amity.index.threads import kernel_threads
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, parallel_kernel, to_single
 
 QUERY_BLOCK = 512
 """How many queries are answered at once."""
@@ -30,6 +31,8 @@ SCORE_BLOCK = 1 << 20
 """How many scores are computed before the best of them are picked: 4 MiB, within the last cache."""
 GLANCE = 32
 """How many scores are compared with the limit at a glance."""
+LARGEST_HALF = 65504.0
+"""The largest finite number in half precision."""
 HEAD = 2
 """A row of the selection's state begins with the size of its reservoir and the least key that may still enter."""
 
@@ -43,7 +46,8 @@ class ExactIndex:
     which candidates may enter, within its rounding error, and each of those is computed again.
     """
 
-    vectors: Float32[ndarray, "candidates dim"]
+    vectors: Float[ndarray, "candidates dim"]
+    """In single or half precision."""
     seed: int
     """Of the hash that orders equal scores."""
     longest: float
@@ -56,7 +60,7 @@ class ExactIndex:
 
     def search(
         self,
-        queries: Float32[ndarray, "queries dim"],
+        queries: Float[ndarray, "queries dim"],
         *,
         k: int,
         excluded: Adjacency,
@@ -71,10 +75,11 @@ class ExactIndex:
         self, queries: ndarray, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"] | None
     ) -> Questions:
         """Queries as kernels take them; raises `RetrievalError` where they cannot be answered."""
+        queries = np.ascontiguousarray(queries, np.float32)
         check_queries(queries, k=k, dim=self.vectors.shape[1])
         names = np.arange(len(queries)) if names is None else np.asarray(names, np.int64)
         return Questions(
-            np.ascontiguousarray(queries, np.float32),
+            queries,
             make_salts(self.seed, names),
             np.ascontiguousarray(excluded.indptr, np.int64),
             np.ascontiguousarray(excluded.indices, np.int64),
@@ -96,7 +101,7 @@ class ExactIndex:
         scores = np.empty(len(queries) * min(width, len(items)), np.float32)
         state = np.zeros((len(queries), HEAD + k + max(k, 128)), np.uint64)
         for first in range(0, len(items), width):
-            block = items[first : first + width]
+            block = in_single(items[first : first + width])
             product = scores[: len(queries) * len(block)].reshape(len(queries), len(block))
             np.matmul(queries, block.T, out=product)
             _select(product, first, block, questions, state, k)
@@ -104,16 +109,17 @@ class ExactIndex:
         return state[:, HEAD : HEAD + k]
 
 
-def exact_index(vectors: Float32[ndarray, "candidates dim"], *, seed: int) -> ExactIndex:
+def exact_index(vectors: Float[ndarray, "candidates dim"], *, seed: int) -> ExactIndex:
     """An exact index over vectors, which are not copied; raises `IndexingError` for what cannot be compared."""
     if vectors.ndim != 2 or not 0 < len(vectors) < MAX_CANDIDATES:
         raise IndexingError(
             f"An index needs at least one candidate and at most {MAX_CANDIDATES:,}, each a vector; the vectors have "
             f"the shape {vectors.shape}. Give the graph candidates, or cut them into several indexes."
         )
-    vectors = np.ascontiguousarray(vectors, np.float32).view(ndarray)
+    kept = np.float16 if vectors.dtype == np.float16 else np.float32
+    vectors = np.ascontiguousarray(vectors, kept).view(ndarray)
     vectors.flags.writeable = False
-    longest = float(np.sqrt(_largest_square(vectors)))
+    longest = float(np.sqrt(_largest_square(stored(vectors))))
     if not longest <= LONGEST:
         raise IndexingError(
             f"The longest vector has the norm {longest:g}: vectors must be finite and no longer than {LONGEST:g} "
@@ -184,10 +190,14 @@ def _finish(state, k):
 
 @parallel_kernel
 def _largest_square(vectors):
+    halves = vectors.itemsize == 2
     squares = np.empty(len(vectors), np.float64)
     for i in numba.prange(len(vectors)):
         total = 0.0
-        for value in vectors[i]:
-            total += np.float64(value) * np.float64(value)
+        for j in range(vectors.shape[1]):
+            value = np.float64(to_single(vectors[i, j]) if halves else vectors[i, j])
+            total += value * value
+            if halves and abs(value) > LARGEST_HALF:  # what `to_single` makes of NaN and infinity
+                total = np.inf
         squares[i] = total if total < np.inf else np.inf  # NaN counts as infinite
     return squares.max()

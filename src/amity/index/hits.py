@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
 from amity.errors import RetrievalError
@@ -33,7 +33,7 @@ class Index(Protocol):
     """Finds the candidates whose inner product with a query is largest."""
 
     @property
-    def vectors(self) -> Float32[ndarray, "candidates dim"]:
+    def vectors(self) -> Float[ndarray, "candidates dim"]:
         """What is searched; may be a memory-mapped file."""
         ...
 
@@ -44,7 +44,7 @@ class Index(Protocol):
 
     def search(
         self,
-        queries: Float32[ndarray, "queries dim"],
+        queries: Float[ndarray, "queries dim"],
         *,
         k: int,
         excluded: Adjacency,

@@ -1,7 +1,7 @@
 """HNSW: greedy walks on a layered graph of near neighbours (Malkov and Yashunin, 1603.09320), by faiss."""
 
 import faiss
-from jaxtyping import Float32
+from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
@@ -32,7 +32,7 @@ class HnswConfig(Section):
 
 
 def build_hnsw(
-    vectors: Float32[ndarray, "candidates dim"], config: HnswConfig, *, longest: float, seed: int
+    vectors: Float[ndarray, "candidates dim"], config: HnswConfig, *, longest: float, seed: int
 ) -> tuple[faiss.Index, Reduction]:
     """The graph over all candidates.
 

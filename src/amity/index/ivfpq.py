@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import faiss
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
+from amity.index.precision import in_single
 from amity.index.reduction import Reduction, reduce
 from amity.index.threads import faiss_threads, threads_for
 from amity.section import Section
@@ -41,7 +42,7 @@ class IvfpqConfig(Section):
 
 
 def build_ivfpq(
-    vectors: Float32[ndarray, "candidates dim"], config: IvfpqConfig, *, longest: float, seed: int
+    vectors: Float[ndarray, "candidates dim"], config: IvfpqConfig, *, longest: float, seed: int
 ) -> tuple[faiss.Index, Reduction]:
     """The inverted file over all candidates; the same vectors and seed give the same one.
 
@@ -59,7 +60,7 @@ def build_ivfpq(
     for parameters in (index.cp, index.pq.cp):
         parameters.seed = seed % 2**31
         parameters.min_points_per_centroid = 1  # a hint about small sets, printed past our log
-    points = reduction.items(_draw(vectors, max(LEAST_POINTS, POINTS_PER_LIST * num_lists), seed))
+    points = reduction.items(in_single(_draw(vectors, max(LEAST_POINTS, POINTS_PER_LIST * num_lists), seed)))
     with faiss_threads(threads_for(vectors)):
         index.train(np.resize(points, (max(len(points), 2), reduction.width)))  # a codebook has two words at least
         for chunk in reduction.chunks(vectors):

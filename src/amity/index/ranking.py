@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Int64, Integer, UInt64
+from jaxtyping import Float, Float32, Int64, Integer, UInt64
 from numpy import ndarray
 
 from amity.index.hits import NOBODY, Hits
-from amity.kernels import kernel, mix, parallel_kernel, summing_kernel
+from amity.index.precision import stored
+from amity.kernels import kernel, mix, parallel_kernel, summing_kernel, to_single
 
 MAX_CANDIDATES = 2**32
 """How many candidates the low half of a key can tell apart."""
@@ -49,14 +50,14 @@ class Questions(NamedTuple):
 
 
 def rank(
-    questions: Questions, items: Float32[ndarray, "items dim"], found: Int64[ndarray, "queries found"], *, k: int
+    questions: Questions, items: Float[ndarray, "items dim"], found: Int64[ndarray, "queries found"], *, k: int
 ) -> UInt64[ndarray, "queries k"]:
     """The keys of the k best of the positions that were found for each query, without those excluded.
 
     A place of `found` that is -1 is skipped; a place of the result that stays empty has key 0. Where the last place
     is tied with the worst that was found, there may be more who tie and were not found: such a row stays empty.
     """
-    return _rank(questions, items, found, k)
+    return _rank(questions, stored(items), found, k)
 
 
 def to_hits(keys: UInt64[ndarray, "queries kept"], salts: UInt64[ndarray, "queries"], *, k: int) -> Hits:
@@ -80,10 +81,14 @@ def make_salts(seed, names):
 # changes there is lost in the rounding to single precision.
 @summing_kernel
 def inner_product(query, item):
-    """The inner product, summed in double precision and rounded once: the same wherever and whenever it is computed."""
+    """The inner product, summed in double precision and rounded once: the same wherever and whenever it is computed.
+
+    The item is float32, or the bits of float16 (see `stored`).
+    """
+    halves = item.itemsize == 2
     total = np.float64(0.0)
     for j in range(len(query)):
-        total += np.float64(query[j]) * np.float64(item[j])
+        total += np.float64(query[j]) * np.float64(to_single(item[j]) if halves else item[j])
     return np.float32(total + 0.0)
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy import ndarray
+
+from amity.index.precision import in_single
 
 CHUNK = 65536
 """How many vectors are brought into memory at once."""
@@ -42,10 +44,10 @@ class Reduction:
             widened[:, items.shape[1]] = np.sqrt(np.maximum(self.longest**2 - squares, 0))
         return widened
 
-    def chunks(self, vectors: Float32[ndarray, "candidates dim"]) -> Iterator[Float32[ndarray, "chunk width"]]:
+    def chunks(self, vectors: Float[ndarray, "candidates dim"]) -> Iterator[Float32[ndarray, "chunk width"]]:
         """All candidates, a chunk at a time."""
         for first in range(0, len(vectors), CHUNK):
-            yield self.items(vectors[first : first + CHUNK])
+            yield self.items(in_single(vectors[first : first + CHUNK]))
 
     def _widen(self, vectors: ndarray) -> ndarray:
         if self.width == vectors.shape[1]:
@@ -55,10 +57,11 @@ class Reduction:
         return widened
 
 
-def reduce(vectors: Float32[ndarray, "candidates dim"], *, longest: float) -> Reduction:
+def reduce(vectors: Float[ndarray, "candidates dim"], *, longest: float) -> Reduction:
     """The reduction for these candidates, of which the longest is given."""
     shortest = min(
-        float(np.linalg.norm(vectors[first : first + CHUNK], axis=1).min()) for first in range(0, len(vectors), CHUNK)
+        float(np.linalg.norm(in_single(vectors[first : first + CHUNK]), axis=1).min())
+        for first in range(0, len(vectors), CHUNK)
     )
     extended = shortest < (1 - EQUAL) * longest
     return Reduction(longest, extended, vectors.shape[1] + extended)

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import faiss
 import numpy as np
+from numpy import ndarray
 from pydantic import ValidationError
 
 from amity.artifacts.files import sha256
@@ -48,9 +50,13 @@ class Page(Section):
 
 
 def save_index(index: Index, directory: Path) -> None:
-    """Write an index into an empty or new directory."""
+    """Write an index into an empty or new directory.
+
+    Vectors that are the whole of a mapped file become another name of that file, where the disk can do that: they
+    are not written a second time.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    np.save(directory / VECTORS, index.vectors, allow_pickle=False)
+    _save_vectors(index.vectors, directory / VECTORS)
     if isinstance(index, ApproximateIndex):
         faiss.write_index(index.proposer, str(directory / PROPOSER))
     page = _describe(index)
@@ -69,7 +75,7 @@ def open_index(directory: Path) -> Index:
     for name in _files(approximate=page.settings is not None):
         _verify(directory / name, page.files.get(name, ""))
     vectors = open_array(directory / VECTORS)
-    if vectors.shape != (page.candidates, page.dim) or vectors.dtype != np.float32:
+    if vectors.shape != (page.candidates, page.dim) or vectors.dtype not in (np.float32, np.float16):
         raise _refuse(
             directory / VECTORS, f"it holds {vectors.dtype} {vectors.shape}, not {page.candidates} x {page.dim}"
         )
@@ -98,6 +104,29 @@ def read_page(directory: Path) -> Page:
     if not whole:
         raise _refuse(path, "its text is not the one that was written")
     return parsed
+
+
+def mapped_file(array: ndarray) -> Path | None:
+    """The npy file of which a read-only array is the whole content; None for part of one, and for others in memory."""
+    mapping: Any = array
+    while isinstance(mapping, ndarray) and not isinstance(mapping, np.memmap):
+        mapping = mapping.base
+    whole = (
+        isinstance(mapping, np.memmap)
+        and (mapping.mode, mapping.shape, mapping.dtype) == ("r", array.shape, array.dtype)
+        and array.flags.c_contiguous
+    )
+    path = Path(mapping.filename) if whole and mapping.filename else None
+    return path if path is not None and path.suffix == ".npy" else None
+
+
+def _save_vectors(vectors: ndarray, path: Path) -> None:
+    origin = mapped_file(vectors)
+    if origin is not None:
+        with suppress(OSError):  # another disk, or one that gives a file no second name
+            path.hardlink_to(origin)
+            return
+    np.save(path, vectors, allow_pickle=False)
 
 
 def _describe(index: Index) -> dict[str, Any]:

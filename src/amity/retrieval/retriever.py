@@ -9,7 +9,7 @@ from numpy import ndarray
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, RetrievalError
 from amity.graph import Adjacency
-from amity.index import Hits, Index, IndexConfig, build_index
+from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
 from amity.retrieval.candidates import Candidates
 
 COMPARED = 65536
@@ -40,11 +40,7 @@ class Retriever:
     def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
         """Search an index that was opened; raises `ArtifactError` where it is not one of these vectors."""
         vectors = embeddings.vectors[embeddings.graph.candidates.rows]
-        same = vectors.shape == index.vectors.shape and all(
-            np.array_equal(vectors[first : first + COMPARED], index.vectors[first : first + COMPARED])
-            for first in range(0, len(vectors), COMPARED)
-        )
-        if not same:
+        if not _same(vectors, index.vectors):
             raise ArtifactError(
                 f"The index is not one of these embeddings: it holds {len(index.vectors):,} vectors of "
                 f"{index.vectors.shape[1]} numbers, and those of the {len(vectors):,} candidates ({vectors.shape[1]} "
@@ -96,6 +92,19 @@ class Retriever:
         keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
         starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
         return Adjacency(starts, keys % graph.candidates.count)
+
+
+def _same(vectors: ndarray, others: ndarray) -> bool:
+    """Whether they are equal; two names of one file are known to be without reading it."""
+    if vectors.shape != others.shape or vectors.dtype != others.dtype:
+        return False
+    file, other = mapped_file(vectors), mapped_file(others)
+    if file is not None and other is not None and file.samefile(other):
+        return True
+    return all(
+        np.array_equal(vectors[first : first + COMPARED], others[first : first + COMPARED])
+        for first in range(0, len(vectors), COMPARED)
+    )
 
 
 def _neighbors(
