@@ -141,6 +141,11 @@ class TestFeatures:
         assert isinstance(column, Vector)
         np.testing.assert_array_equal(column.values, np.float32([[1, 2], [np.nan, np.nan], [3, 4]]))
 
+    def test_vectors_in_half_precision_stay_so(self, tmp_path: Path):
+        column = read_column(tmp_path, pa.array([[1.5, 2], None, [3, 65504]], pa.list_(pa.float16(), 2)))
+        assert column.values.dtype == np.float16
+        np.testing.assert_array_equal(column.values, np.float16([[1.5, 2], [np.nan, np.nan], [3, 65504]]))
+
     @pytest.mark.parametrize("kind", [pa.int32(), pa.string(), pa.large_string()], ids=str)
     def test_lists_are_bags(self, tmp_path: Path, kind: pa.DataType):
         column = read_column(tmp_path, pa.array([["7", "12", "7"], None, ["12", None], []]).cast(pa.list_(kind)))

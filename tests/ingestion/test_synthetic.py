@@ -1,12 +1,14 @@
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
+import scipy.sparse.csgraph
 
 from amity.errors import ConfigError
-from amity.ingestion import synthetic
-from amity.ingestion.synthetic import synthesize
+from amity.ingestion.synthetic import TOWN_SIZE, synthesize
 
 PEOPLE, FRIENDSHIPS = 2000, 24_000
 
@@ -114,14 +116,14 @@ def test_structure_and_features_find_held_out_friends_better_than_popularity(net
     assert recall(taste @ taste.T, train, *wanted) > 1.3 * popularity
 
 
-def test_a_seed_repeats_itself_whatever_the_chunks_of_edges(network, tmp_path, monkeypatch):
+def test_a_seed_repeats_itself_whatever_the_number_of_workers(network, tmp_path, monkeypatch):
     synthesize(tmp_path / "again", people=PEOPLE, friendships=FRIENDSHIPS, seed=1)
     synthesize(tmp_path / "other", people=PEOPLE, friendships=FRIENDSHIPS, seed=2)
-    monkeypatch.setattr(synthetic, "CHUNK", 5000)
-    synthesize(tmp_path / "chunks", people=PEOPLE, friendships=FRIENDSHIPS, seed=1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    synthesize(tmp_path / "workers", people=PEOPLE, friendships=FRIENDSHIPS, seed=1)
     assert pq.read_table(tmp_path / "again" / "nodes.parquet").equals(network[0])
     assert pq.read_table(tmp_path / "again" / "edges.parquet").equals(network[1])
-    assert pq.read_table(tmp_path / "chunks" / "edges.parquet").equals(network[1])
+    assert pq.read_table(tmp_path / "workers" / "edges.parquet").equals(network[1])
     assert not pq.read_table(tmp_path / "other" / "edges.parquet").equals(network[1])
 
 
@@ -134,3 +136,27 @@ def test_networks_that_cannot_be_are_refused(tmp_path, people, friendships):
 def test_the_densest_network_allowed_is_made(tmp_path):
     synthesize(tmp_path, people=60, friendships=60 * 59 // 8, seed=0)
     assert pq.read_table(tmp_path / "edges.parquet").num_rows == 60 * 59 // 8
+
+
+def test_towns_are_joined_and_no_friendship_is_made_twice(tmp_path):
+    people = 2 * TOWN_SIZE + 5000
+    synthesize(tmp_path, people=people, friendships=3 * people, seed=0, vector=4)
+    edges = pq.read_table(tmp_path / "edges.parquet")
+    assert edges.schema.names == ["src", "dst"]
+    assert len(edges) == 3 * people
+    ends = [edges[name].to_numpy() for name in ("src", "dst")]
+    ids, rows = np.unique(np.concatenate(ends), return_inverse=True)
+    sources, targets = rows.reshape(2, -1)
+    pairs = np.minimum(sources, targets) * len(ids) + np.maximum(sources, targets)
+    assert len(np.unique(pairs)) == len(pairs)
+    ones = np.ones(len(edges))
+    parts = scipy.sparse.csgraph.connected_components(scipy.sparse.coo_matrix((ones, (sources, targets))))[1]
+    assert np.bincount(parts).max() > 0.9 * people
+
+
+def test_a_vector_stands_in_half_precision_for_all_columns(tmp_path):
+    synthesize(tmp_path, people=500, friendships=1000, seed=0, vector=8)
+    nodes = pq.read_table(tmp_path / "nodes.parquet")
+    assert nodes.schema.names == ["id", "vector"]
+    assert nodes.schema.field("vector").type.list_size == 8
+    assert nodes.schema.field("vector").type.value_type == pa.float16()

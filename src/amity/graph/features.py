@@ -31,6 +31,7 @@ class Vector:
 
     name: str
     values: Float[ndarray, "nodes width"]
+    """In half precision where the table is."""
 
 
 @dataclass(frozen=True, slots=True)

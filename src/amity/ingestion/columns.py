@@ -186,12 +186,17 @@ def _write_vector(source: ColumnSource, place: Place, prefix: str, _: Vocabulary
             source.name, None, f"a vector is a list of numbers, and this column has the type {source.kind}",
             "Write it as a list of floats.",
         )  # fmt: skip
-    width = _width(source, place)
+    width, dtype = _width(source, place), _precision(source.kind)
     path = place.directory / f"{prefix}.values.npy"
-    with ArrayWriter(path, np.float32, width=width) as writer:
+    with ArrayWriter(path, dtype, width=width) as writer:
         for chunk, values in source.chunks(place.rows):
             writer.append(_vectors(source, chunk, values, width))
     return Vector(source.name, open_array(path))
+
+
+def _precision(kind: pa.DataType) -> type[np.floating]:
+    """Half precision where the table has no more."""
+    return np.float16 if kinds.is_float16(kind.value_type) else np.float32
 
 
 def _width(source: ColumnSource, place: Place) -> int:
@@ -214,11 +219,22 @@ def _vectors(source: ColumnSource, chunk: Chunk, values: pa.Array, width: int) -
         what = f"the vector has {length} numbers where others have {width}" if length else "the vector is empty"
         remedy = "Make them equally long, with null for one that is missing, or declare another type."
         raise chunk.fault(source.name, position, what, remedy)
-    owners = Chunk(chunk.table, chunk.first, chunk.columns, np.repeat(_rows(chunk), lengths))
-    numbers = read_numbers(owners, source.name, elements, finite="a number of a vector")
-    vectors = np.full((len(values), width), np.nan, np.float32)
-    vectors[valid] = numbers.reshape(-1, width)
+    numbers = _numbers(source, chunk, elements, lengths).reshape(-1, width)
+    if valid.all():
+        return numbers
+    vectors = np.full((len(values), width), np.nan, numbers.dtype)
+    vectors[valid] = numbers
     return vectors
+
+
+def _numbers(source: ColumnSource, chunk: Chunk, elements: pa.Array, lengths: ndarray) -> ndarray:
+    """The numbers of all vectors, end to end; those that are as they should be are not converted."""
+    if kinds.is_floating(elements.type) and elements.type != pa.float64() and elements.null_count == 0:
+        numbers = elements.to_numpy()
+        if np.isfinite(numbers).all():
+            return numbers
+    owners = Chunk(chunk.table, chunk.first, chunk.columns, np.repeat(_rows(chunk), lengths))
+    return read_numbers(owners, source.name, elements, finite="a number of a vector")
 
 
 def _rows(chunk: Chunk) -> ndarray:

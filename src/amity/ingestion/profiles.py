@@ -10,14 +10,14 @@ from numpy import ndarray
 CITIES = (
     "Accra Auckland Bergen Bogota Cork Dakar Graz Hanoi Izmir Kyoto Leeds Lima Lyon Malmo Nairobi Porto Quebec Riga "
     "Seoul Tampere Turin Utrecht Vilnius Zagreb"
-).split()
+)
 INTERESTS = (
     "astronomy badminton baking birds board-games books bread camping cars ceramics chess cinema climbing coding "
     "comics cooking cricket cycling dance darts diving drawing fashion fencing fishing football gardening golf guitar "
     "hiking history hockey jazz judo karate knitting languages magic maps music opera painting photography piano "
     "poetry politics pottery puzzles radio rowing rugby running sailing sewing skating skiing surfing swimming tea "
     "tennis theatre travel volleyball wine yoga"
-).split()
+)
 TASTE_WIDTH = 16
 
 
@@ -41,9 +41,9 @@ class Profiles:
         return cls(
             seed,
             vector,
-            homes=rng.integers(0, len(CITIES), communities),
+            homes=rng.integers(0, len(CITIES.split()), communities),
             ages=rng.uniform(18, 60, communities),
-            favourites=rng.integers(0, len(INTERESTS), (communities, 6)),
+            favourites=rng.integers(0, len(INTERESTS.split()), (communities, 6)),
             tastes=rng.standard_normal((communities, width), np.float32),
             nuances=np.concatenate(
                 [_normal(rng, min(1 << 20, circles - first), width) for first in range(0, circles, 1 << 20)]
@@ -61,11 +61,11 @@ class Profiles:
         taste += self.tastes[community]
         if self.vector:
             return {"vector": pa.FixedSizeListArray.from_arrays(taste.astype(np.float16).ravel(), self.vector)}
-        cities = np.where(rng.random(people) < 0.8, self.homes[community], rng.integers(0, len(CITIES), people))
+        cities = np.where(rng.random(people) < 0.8, self.homes[community], rng.integers(0, len(CITIES.split()), people))
         years = np.clip(self.ages[community] + rng.normal(0, 6, people), 13, 99).round()
         missing = rng.random((4, people)) < 0.05
         return {
-            "city": pa.array(np.array(CITIES, object)[cities], pa.string(), mask=missing[0]),
+            "city": pa.array(np.array(CITIES.split(), object)[cities], pa.string(), mask=missing[0]),
             "age": pa.array(years, pa.float64(), mask=missing[1]),
             "interests": _interests(self.favourites[community], missing[2], rng),
             "taste": pa.FixedSizeListArray.from_arrays(taste.ravel(), TASTE_WIDTH, mask=pa.array(missing[3])),
@@ -81,8 +81,8 @@ def _interests(favourites: Integer[ndarray, "people six"], missing: ndarray, rng
     sizes = np.where(missing, 0, rng.integers(1, 9, len(favourites)))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     owners = np.repeat(np.arange(len(favourites)), sizes)
-    anything = (len(INTERESTS) * rng.random(len(owners)) ** 2).astype(np.int64)
+    anything = (len(INTERESTS.split()) * rng.random(len(owners)) ** 2).astype(np.int64)
     favourite = favourites[owners, rng.integers(0, favourites.shape[1], len(owners))]
     chosen = np.where(rng.random(len(owners)) < 2 / 3, favourite, anything)
-    words = pa.array(INTERESTS).take(pa.array(chosen))
+    words = pa.array(INTERESTS.split()).take(pa.array(chosen))
     return pa.ListArray.from_arrays(pa.array(offsets), words, mask=pa.array(missing))

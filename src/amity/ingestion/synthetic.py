@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def _ahead(jobs: Iterable[Callable[[], pa.Table]]) -> Iterator[pa.Table]:
 def _found_society(people: int, seed: int) -> _Society:
     towns = np.append(np.arange(max(1, people // TOWN_SIZE)) * TOWN_SIZE, people)
     borders, popularity = [np.zeros(1, np.int64)], np.empty(people)
-    for town, (first, stop) in enumerate(zip(towns[:-1], towns[1:], strict=True)):
+    for town, (first, stop) in enumerate(pairwise(towns.tolist())):
         rng, size = np.random.default_rng([seed, 1, town]), stop - first
         shares = np.sort(rng.pareto(1.5, max(4, int(size**0.5 / 2))) + 0.5)[::-1]
         borders.append(first + np.round(np.cumsum(shares) / shares.sum() * size).astype(np.int64))
@@ -120,6 +120,7 @@ def _people(society: _Society, ids: Int64[ndarray, "people"], vector: int, seed:
     profiles = Profiles.draw(len(society.borders) - 1, people // CIRCLE_SIZE + 1, vector, seed=seed)
     order = np.random.default_rng([seed, 2]).permutation(people)
     for start in range(0, people, CHUNK):
+
         def make(start: int = start) -> pa.Table:
             who = order[start : start + CHUNK]
             columns = profiles.columns(society.community[who], who // CIRCLE_SIZE, start)
@@ -145,7 +146,9 @@ def _friendships(
         return pa.table(columns)
 
     for town, count in enumerate(np.diff(ends, prepend=0).tolist()):
-        yield lambda town=town, count=count: table(_befriend_town(society, town, count, float(shares[town]), seed), 0, count)
+        yield lambda town=town, count=count: table(
+            _befriend_town(society, town, count, float(shares[town]), seed), 0, count
+        )
     far = _befriend_far(society, between, seed)
     for start in range(0, between, 1 << 20):
         yield lambda start=start: table(far[start : start + (1 << 20)], start, between)
