@@ -1,116 +1,161 @@
-"""Rows a second and peak memory of ingesting a large table of edges, in a process of its own.
+"""Ingestion against DuckDB: a Parquet table of edges to a symmetrised, deduplicated, sorted CSR with its id map.
 
-    python benchmarks/bench_ingestion.py                       # 100 M rows of integers over 10 M nodes
-    python benchmarks/bench_ingestion.py --rows 10000000 --strings
-    python benchmarks/bench_ingestion.py --table               # with a table of nodes beside the edges
+    python benchmarks/bench_ingestion.py                                       # 100 M rows over 10 M nodes
+    python benchmarks/bench_ingestion.py --rows 10000000 --nodes 1000000 --ids strings
 
-Sparse ids: node i has the id mix(i), so that every id costs a look-up; `--dense` has 0, 1, 2, ... instead.
+One table (`src`, `dst`) is written, its ends drawn by a power law, with repeated rows, reversed rows and self-loops in
+it; ids are text (`user_12345678`) or sparse 63-bit integers. Then each side reads it in a process of its own, so that
+`ru_maxrss` is its peak memory, on two threads. DuckDB does the same relational work in the SQL of an engineer: distinct
+ends numbered in their order, two joins to rows, the reverse of every pair, DISTINCT, ORDER BY, offsets by counts; it
+writes Parquet, and we a graph directory. Both must find the same numbers of nodes and edges. DuckDB may drop the order
+of rows while it works, takes rows as 32-bit integers, and has twice our memory; what it lacks it spills to disk.
 """
 
-import argparse
-import json
+import multiprocessing
+import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from measure import Row, cost, options, show
 
+THREADS = 2
 CHUNK = 1 << 20
+ID_PRIME = 99_999_989
+"""Numbers of text ids are multiples of a factor modulo this prime: distinct, and in no order."""
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=100_000_000)
-    parser.add_argument("--nodes", type=int, default=10_000_000)
-    parser.add_argument("--strings", action="store_true", help="ids are text")
-    parser.add_argument("--dense", action="store_true", help="ids are 0, 1, 2, ...")
-    parser.add_argument("--table", action="store_true", help="write a table of nodes, with a number and a category")
-    parser.add_argument("--memory-gib", type=float, default=4.0, help="budget of ingestion")
-    parser.add_argument("--scratch", type=Path, help="where the tables and the graph may lie; default: a temporary one")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--ingest", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one side took, and what it found."""
+
+    seconds: float
+    peak_mib: float
+    nodes: int
+    edges: int
 
 
-def synthesize(data: Path, options: argparse.Namespace) -> None:
-    """Edges drawn at random: sources uniform, targets with a density that falls as one over the square root."""
+def synthesize(path: Path, rows: int, nodes: int, kind: str) -> None:
+    """Write the table: of every 20 rows one repeats another and one reverses another."""
     rng = np.random.default_rng(0)
-    with pq.ParquetWriter(
-        data / "edges.parquet", pa.schema([(n, ids([0], options).type) for n in ("src", "dst")])
-    ) as out:
-        for begin in range(0, options.rows, CHUNK):
-            size = min(CHUNK, options.rows - begin)
-            source = rng.integers(0, options.nodes, size)
-            target = (options.nodes * rng.random(size) ** 2).astype(np.int64)
-            out.write_table(pa.table({"src": ids(source, options), "dst": ids(target, options)}))
-    if options.table:
-        numbers = np.arange(options.nodes)
-        columns = {"id": ids(rng.permutation(numbers), options), "age": rng.random(options.nodes, np.float32)}
-        pq.write_table(pa.table({**columns, "city": rng.integers(0, 1000, options.nodes)}), data / "nodes.parquet")
+    names = raw_ids(nodes, kind)
+    with pq.ParquetWriter(path, pa.schema([(end, names.type) for end in ("src", "dst")])) as out:
+        for begin in range(0, rows, CHUNK):
+            size = min(CHUNK, rows - begin)
+            ends = (nodes * rng.random((2, size)) ** [[1.5], [2.0]]).astype(np.int64)
+            ends[:, 0::20] = ends[:, 5 : 5 + len(ends[0, 0::20])]
+            ends[:, 1::20] = ends[::-1, 7 : 7 + len(ends[0, 1::20])]
+            out.write_table(pa.table({"src": names.take(pa.array(ends[0])), "dst": names.take(pa.array(ends[1]))}))
 
 
-def ids(numbers: np.ndarray | list, options: argparse.Namespace) -> pa.Array:
-    """Raw ids of nodes by number."""
-    if options.dense:
-        return pa.array(np.asarray(numbers, np.int64))
-    bits = np.asarray(numbers, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    keys = pa.array((bits >> np.uint64(1)).astype(np.int64))
-    return keys.cast(pa.string()) if options.strings else keys
+def raw_ids(nodes: int, kind: str) -> pa.Array:
+    """The id of every node."""
+    numbers = np.arange(nodes, dtype=np.uint64)
+    if kind == "integer":
+        return pa.array((numbers * np.uint64(0x9E3779B97F4A7C15) & np.uint64(2**63 - 1)).astype(np.int64))
+    if nodes > ID_PRIME:
+        raise SystemExit(f"--nodes {nodes} are more than {ID_PRIME}, the text ids that there are.")
+    digits = pa.array(numbers * np.uint64(48_271_337) % np.uint64(ID_PRIME)).cast(pa.string())
+    return pc.call_function("binary_join_element_wise", [pa.scalar("user_"), digits, pa.scalar("")])
 
 
-def ingest(options: argparse.Namespace) -> None:
-    """The measured process: compile on a tiny table, then read the large one."""
-    from amity.ingestion import IngestionConfig  # noqa: PLC0415
-    from amity.ingestion import ingest as ingest_tables  # noqa: PLC0415
+def ingest_ours(data: Path, out: Path, memory_gib: float) -> Run:
+    """Compile on a tiny table, then ingest the large one."""
+    from amity.ingestion import IngestionConfig, ingest  # noqa: PLC0415
 
-    config = IngestionConfig(memory_gib=options.memory_gib)
-    tiny = options.ingest / "tiny"
-    tiny.mkdir()
-    synthesize(tiny, argparse.Namespace(**{**vars(options), "rows": 1000, "nodes": 100}))
-    ingest_tables(tiny, options.ingest / "tiny_graph", config)
-    start, spent = time.perf_counter(), time.process_time()
-    graph = ingest_tables(options.ingest / "data", options.ingest / "graph", config)
-    seconds = time.perf_counter() - start
-    print(
-        json.dumps(
-            {
-                "seconds": round(seconds, 2),
-                "cpu_seconds": round(time.process_time() - spent, 2),
-                "rows_per_second": round(options.rows / seconds),
-                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "nodes": graph.num_nodes,
-                "adjacency_edges": graph.target.adjacency.num_edges,
-            }
+    config = IngestionConfig(memory_gib=memory_gib)
+    tiny = out / "tiny"
+    tiny.mkdir(parents=True)
+    pq.write_table(pa.Table.from_batches([next(pq.ParquetFile(data / "edges.parquet").iter_batches(1000))]), tiny / "edges.parquet")
+    ingest(tiny, out / "tiny_graph", config)
+    begin = time.perf_counter()
+    graph = ingest(data, out / "graph", config)
+    seconds = time.perf_counter() - begin
+    return Run(seconds, peak_mib(), graph.num_nodes, graph.target.adjacency.num_edges)
+
+
+def ingest_duckdb(data: Path, out: Path, memory_gib: float) -> Run:
+    """The relational work in SQL."""
+    import duckdb  # noqa: PLC0415
+
+    out.mkdir(parents=True)
+    begin = time.perf_counter()
+    with duckdb.connect() as base:
+        base.execute(f"PRAGMA threads={THREADS}")
+        base.execute(f"SET memory_limit='{memory_gib} GiB'; SET temp_directory='{out}/spilled'")
+        base.execute("SET preserve_insertion_order=false")
+        base.execute(f"CREATE VIEW edges AS FROM '{data}/edges.parquet'")
+        base.execute(
+            "CREATE TABLE ids AS SELECT id, (row_number() OVER (ORDER BY id) - 1)::INTEGER AS row "
+            "FROM (SELECT DISTINCT id FROM (SELECT src AS id FROM edges UNION ALL SELECT dst FROM edges))"
         )
-    )
+        base.execute(
+            "CREATE TABLE pairs AS SELECT s.row AS src, t.row AS dst FROM edges JOIN ids s ON edges.src = s.id "
+            "JOIN ids t ON edges.dst = t.id WHERE s.row <> t.row"
+        )
+        base.execute(
+            "CREATE TABLE adjacency AS SELECT DISTINCT src, dst FROM "
+            "(SELECT src, dst FROM pairs UNION ALL SELECT dst, src FROM pairs)"
+        )
+        base.execute("DROP TABLE pairs")
+        base.execute(f"COPY (SELECT dst FROM adjacency ORDER BY src, dst) TO '{out}/indices.parquet'")
+        base.execute(
+            f"COPY (SELECT row, sum(degree) OVER (ORDER BY row) AS indptr FROM (SELECT row, count(src) AS degree "
+            f"FROM ids LEFT JOIN adjacency ON src = row GROUP BY row) ORDER BY row) TO '{out}/indptr.parquet'"
+        )
+        base.execute(f"COPY (SELECT id FROM ids ORDER BY row) TO '{out}/ids.parquet'")
+        nodes, edges = (pq.read_metadata(out / f"{name}.parquet").num_rows for name in ("ids", "indices"))
+    return Run(time.perf_counter() - begin, peak_mib(), nodes, edges)
+
+
+def peak_mib() -> float:
+    """The peak memory of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def apart(work: Callable[..., Run], *arguments: object) -> Run:
+    """A call in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def compare(data: Path, folder: Path, rows: int, kind: str, memory_gib: float) -> list[Row]:
+    """Both sides on one table."""
+    ours = apart(ingest_ours, data, folder / "ours", memory_gib)
+    peer = apart(ingest_duckdb, data, folder / "duckdb", 2 * memory_gib)
+    if (ours.nodes, ours.edges) != (peer.nodes, peer.edges):
+        raise SystemExit(f"The two disagree: {ours} against {peer}.")
+    name = f"duckdb {rows // 1_000_000}M rows {kind} ids"
+    print(f"{name}: {ours} against {peer}", file=sys.stderr)
+    speed = Row(name, rows / ours.seconds, rows / peer.seconds, peer.seconds / ours.seconds, "rows/s")
+    return [speed, cost(f"{name} peak memory", "MiB", ours.peak_mib, peer.peak_mib)]
 
 
 def main() -> None:
-    options = parse()
-    if options.ingest:
-        ingest(options)
-        return
-    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        data = Path(folder) / "data"
-        data.mkdir()
-        synthesize(data, options)
-        command = [sys.executable, __file__, *sys.argv[1:], "--ingest", folder]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    kind = "strings" if options.strings else "dense integers" if options.dense else "sparse integers"
-    name = f"{kind}{' with node table' if options.table else ''}, {options.rows:,} rows, {options.nodes:,} nodes"
-    if options.json:
-        measured = {"ours": found["rows_per_second"], "unit": "rows/s", "memory_gib": options.memory_gib}
-        print(json.dumps({"rows": [{"name": name, **measured, **found}]}))
-    else:
-        print(
-            f"{name}: {found['rows_per_second']:,} rows/s, {found['seconds']} s ({found['cpu_seconds']} s of CPU), "
-            f"peak memory (ru_maxrss) {found['peak_rss_bytes'] / 2**30:.2f} GiB of a budget of {options.memory_gib} GiB"
-        )
+    parser = options(__doc__)
+    parser.add_argument("--rows", type=int, default=100_000_000)
+    parser.add_argument("--nodes", type=int, default=10_000_000)
+    parser.add_argument("--ids", nargs="+", choices=("string", "integer"), default=("string", "integer"))
+    parser.add_argument("--memory-gib", type=float, default=4.0, help="budget of ours; DuckDB has twice as much")
+    parser.add_argument("--scratch", type=Path, help="where the tables and graphs may lie; default: a temporary place")
+    chosen = parser.parse_args()
+    os.environ.update(NUMBA_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS))
+    rows: list[Row] = []
+    for kind in chosen.ids:
+        with tempfile.TemporaryDirectory(dir=chosen.scratch) as folder:
+            data = Path(folder) / "data"
+            data.mkdir()
+            synthesize(data / "edges.parquet", chosen.rows, chosen.nodes, kind)
+            rows += compare(data, Path(folder), chosen.rows, kind, chosen.memory_gib)
+    show(rows, as_json=chosen.json)
 
 
 if __name__ == "__main__":
