@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from measure import Row, cost, options, show
 
 THREADS = 2
@@ -74,7 +75,9 @@ def ingest_ours(data: Path, out: Path, memory_gib: float) -> Run:
     config = IngestionConfig(memory_gib=memory_gib)
     tiny = out / "tiny"
     tiny.mkdir(parents=True)
-    pq.write_table(pa.Table.from_batches([next(pq.ParquetFile(data / "edges.parquet").iter_batches(1000))]), tiny / "edges.parquet")
+    pq.write_table(
+        pa.Table.from_batches([next(pq.ParquetFile(data / "edges.parquet").iter_batches(1000))]), tiny / "edges.parquet"
+    )
     ingest(tiny, out / "tiny_graph", config)
     begin = time.perf_counter()
     graph = ingest(data, out / "graph", config)
@@ -106,12 +109,13 @@ def ingest_duckdb(data: Path, out: Path, memory_gib: float) -> Run:
             "(SELECT src, dst FROM pairs UNION ALL SELECT dst, src FROM pairs)"
         )
         base.execute("DROP TABLE pairs")
-        base.execute(f"COPY (SELECT dst FROM adjacency ORDER BY src, dst) TO '{out}/indices.parquet'")
+        base.execute("CREATE VIEW indices AS SELECT dst FROM adjacency ORDER BY src, dst")
         base.execute(
-            f"COPY (SELECT row, sum(degree) OVER (ORDER BY row) AS indptr FROM (SELECT row, count(src) AS degree "
-            f"FROM ids LEFT JOIN adjacency ON src = row GROUP BY row) ORDER BY row) TO '{out}/indptr.parquet'"
+            "CREATE VIEW indptr AS SELECT row, sum(degree) OVER (ORDER BY row) AS last FROM (SELECT row, "
+            "count(src) AS degree FROM ids LEFT JOIN adjacency ON src = row GROUP BY row) ORDER BY row"
         )
-        base.execute(f"COPY (SELECT id FROM ids ORDER BY row) TO '{out}/ids.parquet'")
+        for name in ("indices", "indptr", "ids"):
+            base.execute(f"COPY {name} TO '{out}/{name}.parquet'")
         nodes, edges = (pq.read_metadata(out / f"{name}.parquet").num_rows for name in ("ids", "indices"))
     return Run(time.perf_counter() - begin, peak_mib(), nodes, edges)
 

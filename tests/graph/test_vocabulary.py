@@ -50,6 +50,21 @@ def test_collected_ids_are_sorted(ids: list):
     assert words(vocabulary) == tuple(map(str, vocabulary.ids(range(vocabulary.size))))
 
 
+@given(
+    prefix=st.text(max_size=9),
+    stems=st.lists(st.text("ab\0é", max_size=20), min_size=1, max_size=60),
+)
+@SETTINGS
+def test_text_is_sorted_whatever_it_begins_with(prefix: str, stems: list[str]):
+    ids = [prefix + stem for stem in stems]
+    builder = VocabularyBuilder(text=True)
+    numbers, strangers = builder.add(pa.array(ids))
+    vocabulary, ranks = builder.finish_in_order()
+    assert vocabulary.ids(range(vocabulary.size)) == sorted(set(ids), key=str.encode)
+    assert vocabulary.ids(ranks[numbers]) == ids
+    assert [ids[position] for position in strangers] == list(dict.fromkeys(ids))
+
+
 @given(ids=INTEGERS | WORDS, others=INTEGERS)
 @SETTINGS
 def test_found_rows_are_those_of_a_dictionary(ids: list, others: list):

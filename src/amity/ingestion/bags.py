@@ -80,7 +80,7 @@ def write_bag(
             if find is None:
                 continue
             targets = find(entry.values)
-            keys, positions, unknown, _ = pair_keys(entry.rows, targets, distinct, False, False)  # noqa: FBT003
+            keys, positions, unknown, _ = pair_keys(entry.rows, targets, span.target_bits, False, False)  # noqa: FBT003
             dropped += unknown
             counts = np.ones(len(keys)) if entry.counts is None else entry.counts[positions]
             sorter.add(keys, {"weights": counts.astype(np.float32)})

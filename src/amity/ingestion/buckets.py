@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from jaxtyping import Int64
@@ -13,8 +14,11 @@ from amity.kernels import kernel
 FIELDS: dict[str, type[np.generic]] = {"times": np.int64, "weights": np.float32, "parts": np.int8}
 """What a number may carry, and of which type."""
 
-MAX_FILES = 64
+MAX_FILES = 128
 """How many ranges are open at a time; each is a file for its numbers and one for every field."""
+
+_HANDY = 1 << 21
+"""How many numbers sort fastest: more would not stay in the caches, and fewer make small files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,10 @@ class Buckets:
 
     def add(self, keys: Int64[ndarray, "numbers"], carried: dict[str, ndarray], *, shift: int, base: int) -> None:
         """Write every number to the file of its range, which is `(number - base) >> shift`."""
-        order, bounds = None, np.array([0, len(keys)])
-        if len(self._paths) > 1:
-            order, bounds = _scatter(keys, shift, base, len(self._paths))
+        several = len(self._paths) > 1
+        bounds = _bounds(keys, shift, base, len(self._paths)) if several else np.array([0, len(keys)])
         for field, values in {"keys": keys, **carried}.items():
-            arranged = np.ascontiguousarray(values if order is None else values[order])
+            arranged = _arrange(values, keys, bounds, shift, base) if several else np.ascontiguousarray(values)
             for number in np.flatnonzero(np.diff(bounds)):
                 self._files[field][number].write(arranged[bounds[number] : bounds[number + 1]].data)
         self._sizes += np.diff(bounds)
@@ -74,6 +77,12 @@ class Buckets:
         self.close()
         return [Bucket(path, int(size)) for path, size in zip(self._paths, self._sizes, strict=True)]
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the files."""
         for files in self._files.values():
@@ -82,8 +91,8 @@ class Buckets:
 
 
 def files_for(numbers: int, capacity: int) -> int:
-    """How many files keep each about half of what may be sorted at once."""
-    return min(MAX_FILES, max(1, -(-2 * numbers // capacity)))
+    """How many files keep each about half of what may be sorted at once, and no more than sorts fast."""
+    return min(MAX_FILES, max(1, -(-2 * numbers // capacity), numbers // _HANDY))
 
 
 def shift_for(numbers: int, files: int) -> int:
@@ -92,16 +101,21 @@ def shift_for(numbers: int, files: int) -> int:
 
 
 @kernel
-def _scatter(keys, shift, base, files):
-    """The order that puts numbers of one range beside each other, and where each range begins."""
+def _bounds(keys, shift, base, files):
+    """Where each range begins once numbers of one range lie beside each other."""
     bounds = np.zeros(files + 1, np.int64)
     for key in keys:
         bounds[((key - base) >> shift) + 1] += 1
-    bounds = np.cumsum(bounds)
+    return np.cumsum(bounds)
+
+
+@kernel
+def _arrange(values, keys, bounds, shift, base):
+    """What numbers carry, that of one range beside each other."""
     cursor = bounds[:-1].copy()
-    order = np.empty(len(keys), np.int64)
+    arranged = np.empty(len(values), values.dtype)
     for i in range(len(keys)):
         bucket = (keys[i] - base) >> shift
-        order[cursor[bucket]] = i
+        arranged[cursor[bucket]] = values[i]
         cursor[bucket] += 1
-    return order, bounds
+    return arranged

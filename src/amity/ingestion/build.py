@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from amity.graph.adjacency import Adjacency
 from amity.graph.graph import Graph, NodeKind, Relation
 from amity.graph.storage import open_adjacency, open_graph, save_graph
 from amity.ingestion.bags import table_bag, write_bag
+from amity.ingestion.buckets import Buckets
 from amity.ingestion.columns import Place, write_columns
 from amity.ingestion.edges import EdgeChunk, EdgeTable, read_edges
 from amity.ingestion.layout import Layout, Library, check_id_types, columns_of, find_layout, open_relation
-from amity.ingestion.nodes import Nodes, collect_nodes, read_nodes
+from amity.ingestion.nodes import Nodes, read_nodes, sort_nodes
 from amity.ingestion.schema import IngestionConfig, complete_config
 from amity.ingestion.sorting import PairSorter, Span, pair_keys
 from amity.ingestion.values import check_ids
-from amity.ingestion.vocabulary import Ids, row_finder
+from amity.ingestion.vocabulary import Finder, VocabularyBuilder, row_finder
+from amity.ingestion.waiting import NUMBERS, Waiting
 
 Progress = Callable[[str, int, int], None]
 """Told, from time to time: which table is read, how many of its rows are done, and of how many."""
@@ -79,46 +82,64 @@ def ingest(data: Path, directory: Path, config: IngestionConfig, *, progress: Pr
 
 def _build(build: _Build) -> None:
     opened = {name: open_relation(build.library, config) for name, config in build.layout.edges.items()}
+    numbered, waiting = _number_nodes(build, opened)
     summary: dict[str, Any] = {"nodes": {}, "edges": {}}
     kinds: list[NodeKind] = []
-    for kind in build.layout.nodes:
-        nodes = _number_nodes(build, kind, opened)
+    for kind, nodes in numbered.items():
         first = sum(other.count for other in kinds)
         columns, report = _write_features(build, nodes)
         kinds.append(NodeKind(kind, first, nodes.vocabulary, columns))
         summary["nodes"][kind] = {"count": nodes.vocabulary.size, "tables": nodes.counts, "columns": report}
     relations = []
-    for name in build.layout.edges:
-        relation, report = _write_relation(build, name, opened[name], kinds)
+    for name, tables in opened.items():
+        relation, summary["edges"][name] = _write_relation(build, name, waiting.get(name, tables), kinds)
         relations.append(relation)
-        summary["edges"][name] = report
     messages = _write_messages(build, relations, sum(kind.count for kind in kinds))
     save_graph(Graph(tuple(kinds), tuple(relations), messages), build.directory, summary=summary)
 
 
-def _number_nodes(build: _Build, kind: str, opened: dict[str, list[EdgeTable]]) -> Nodes:
+def _number_nodes(build: _Build, opened: dict[str, list[EdgeTable]]) -> tuple[dict[str, Nodes], dict[str, Waiting]]:
+    """The nodes of every kind, and the edges that had to be read for that: those that name a kind without a table."""
+    found = {kind: _read_kind(build, kind, opened) for kind in build.layout.nodes}
+    builders = {kind: nodes for kind, nodes in found.items() if isinstance(nodes, VocabularyBuilder)}
+    ends = {name: (config.source, config.target) for name, config in build.layout.edges.items()}
+    waiting = {
+        name: _set_aside(build, name, tables, tuple(_number_finder(found[kind]) for kind in ends[name]))
+        for name, tables in opened.items()
+        if builders.keys() & ends[name]
+    }
+    nodes, ranks = {}, {}
+    for kind, config in build.layout.nodes.items():
+        nodes[kind] = found[kind]
+        if kind in builders:
+            nodes[kind], ranks[kind] = sort_nodes(kind, config, builders[kind])
+    return nodes, {
+        name: replace(edges, ranks=tuple(ranks.get(kind) for kind in ends[name])) for name, edges in waiting.items()
+    }
+
+
+def _read_kind(build: _Build, kind: str, opened: dict[str, list[EdgeTable]]) -> Nodes | VocabularyBuilder:
     config = build.layout.nodes[kind]
     named = columns_of(kind, build.layout.edges, opened)
     tables = build.library.open(config.table) if config.table else ()
     own = [(tables[0], config.id, check_ids(tables[0], config.id))] if tables else []
     if not own and not named:
         raise DataError(f"There is neither a table of {kind} nodes nor an edge that names one. Leave the kind out.")
-    check_id_types(kind, own + named)
-    if tables:
-        return read_nodes(kind, config, tables, rows=build.rows)
-    return collect_nodes(kind, config, _ends(build, kind, opened))
+    text = check_id_types(kind, own + named)
+    return read_nodes(kind, config, tables, rows=build.rows) if tables else VocabularyBuilder(text=text)
 
 
-def _ends(build: _Build, kind: str, opened: dict[str, list[EdgeTable]]) -> Iterator[Ids]:
-    for name, config in build.layout.edges.items():
-        if kind not in (config.source, config.target):
-            continue
-        for edges in opened[name]:
-            for chunk in _told(build, edges):
-                if config.source == kind:
-                    yield chunk.sources
-                if config.target == kind:
-                    yield chunk.targets
+def _number_finder(nodes: Nodes | VocabularyBuilder) -> Finder:
+    if isinstance(nodes, VocabularyBuilder):
+        return lambda ids: nodes.add(ids)[0]
+    return row_finder(nodes.vocabulary)
+
+
+def _set_aside(build: _Build, name: str, tables: list[EdgeTable], find: tuple[Finder, ...]) -> Waiting:
+    with Buckets(build.library.scratch / "waiting", name, 1, tables[0].fields) as files:
+        add = partial(files.add, shift=1, base=0)
+        reports = {edges.table.name: _add_edges(build, edges, find, NUMBERS, add) for edges in tables}
+        return Waiting(files.finish()[0], tables[0].fields, reports)
 
 
 def _told(build: _Build, edges: EdgeTable) -> Iterator[EdgeChunk]:
@@ -150,7 +171,7 @@ def _write_features(build: _Build, nodes: Nodes) -> tuple[tuple, dict[str, Any]]
 
 
 def _write_relation(
-    build: _Build, name: str, tables: list[EdgeTable], kinds: list[NodeKind]
+    build: _Build, name: str, edges: Waiting | list[EdgeTable], kinds: list[NodeKind]
 ) -> tuple[Relation, dict[str, Any]]:
     config = build.layout.edges[name]
     source, target = (next(k for k in kinds if k.name == end) for end in (config.source, config.target))
@@ -158,14 +179,22 @@ def _write_relation(
     span = Span(
         source.count, target.count, source.first, target.first, sum(kind.count for kind in kinds), symmetric=undirected
     )
-    find = row_finder(source.vocabulary), row_finder(target.vocabulary)
+    expected = edges.bucket.size if isinstance(edges, Waiting) else sum(table.table.num_rows for table in edges)
+    fields = edges.fields if isinstance(edges, Waiting) else edges[0].fields
     place = build.directory / "edges" / name
     place.mkdir(parents=True)
     with PairSorter(
-        build.library.scratch / "edges", span, fields=tables[0].fields, memory_bytes=build.memory_bytes,
-        expected=sum(edges.table.num_rows for edges in tables) * (1 + undirected),
+        build.library.scratch / "edges", span, fields=fields, memory_bytes=build.memory_bytes,
+        expected=expected * (1 + undirected),
     ) as sorter:  # fmt: skip
-        report = {edges.table.name: _add_edges(build, edges, sorter, find) for edges in tables}
+        if isinstance(edges, Waiting):
+            report = edges.reports
+            for sources, targets, carried in edges.chunks(build.rows):
+                keys, positions, _, _ = pair_keys(sources, targets, span.target_bits, False, undirected)  # noqa: FBT003
+                sorter.add(keys, {field: values[positions] for field, values in carried.items()})
+        else:
+            find = row_finder(source.vocabulary), row_finder(target.vocabulary)
+            report = {table.table.name: _add_edges(build, table, find, span, sorter.add) for table in edges}
         counted = sorter.write(place, _ARRAYS)
     if counted.pairs == 0:
         raise DataError(f"No edge of `{name}` is left: {_told_counts(report)}. Check the ids and the parts.")
@@ -173,17 +202,18 @@ def _write_relation(
     return Relation(name, source.name, target.name, undirected, adjacency), {**asdict(counted), "tables": report}
 
 
-def _add_edges(build: _Build, edges: EdgeTable, sorter: PairSorter, find: tuple) -> dict[str, Any]:
-    """Send the edges of one table to the sorter; what became of its rows."""
+def _add_edges(
+    build: _Build, edges: EdgeTable, find: tuple[Finder, ...], span: Span, add: Callable[[ndarray, dict], None]
+) -> dict[str, Any]:
+    """Send the edges of one table to a sorter or a file; what became of its rows."""
     counts = {"rows": 0, "null_ids": 0, "unassigned": 0, "dangling": 0, "self_loops": 0}
-    span = sorter.span
     one_kind = edges.config.source == edges.config.target
     for chunk in _told(build, edges):
         sources, targets = find[0](chunk.sources), find[1](chunk.targets)
-        keys, positions, dangling, loops = pair_keys(sources, targets, span.num_targets, one_kind, span.symmetric)
+        keys, positions, dangling, loops = pair_keys(sources, targets, span.target_bits, one_kind, span.symmetric)
         if dangling and build.config.dangling == "error":
             raise _dangling_fault(edges, chunk, sources, targets)
-        sorter.add(keys, {field: values[positions] for field, values in chunk.carried.items()})
+        add(keys, {field: values[positions] for field, values in chunk.carried.items()})
         found = (chunk.rows, chunk.nulls, chunk.unassigned, dangling, loops)
         counts = {name: counts[name] + number for name, number in zip(counts, found, strict=True)}
     read = counts["rows"] - counts["null_ids"] - counts["unassigned"]
@@ -221,13 +251,14 @@ def _write_messages(build: _Build, relations: list[Relation], num_nodes: int) ->
         return relations[0].adjacency
     place = build.directory / "messages"
     place.mkdir()
+    span = Span(num_nodes, num_nodes, num_rows=num_nodes)
     with PairSorter(
-        build.library.scratch / "messages", Span(num_nodes, num_nodes, num_rows=num_nodes), fields=(),
+        build.library.scratch / "messages", span, fields=(),
         expected=sum(r.adjacency.num_edges * (2 - r.undirected) for r in relations), memory_bytes=build.memory_bytes,
     ) as sorter:  # fmt: skip
         for relation in relations:
             for sources, targets in _slices(relation.adjacency, build.rows):
-                keys, _, _, _ = pair_keys(sources, targets, num_nodes, False, not relation.undirected)  # noqa: FBT003
+                keys, _, _, _ = pair_keys(sources, targets, span.target_bits, False, not relation.undirected)  # noqa: FBT003
                 # A mirrored pair is as good as a straight one here: nothing is counted.
                 sorter.add(keys & ~1, {})
         sorter.write(place, _ARRAYS)

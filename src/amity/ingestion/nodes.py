@@ -1,10 +1,10 @@
 """The nodes of one kind: their ids, from a table of nodes or from the ends of edges."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 from numpy import ndarray
 
 from amity.errors import DataError
@@ -12,7 +12,10 @@ from amity.graph.vocabulary import Vocabulary
 from amity.ingestion.schema import NodesConfig
 from amity.ingestion.tables import Chunk, Table
 from amity.ingestion.values import check_ids, present, read_ids
-from amity.ingestion.vocabulary import Ids, VocabularyBuilder, collect
+from amity.ingestion.vocabulary import VocabularyBuilder
+
+MAX_NUMBERS = 2**31
+"""How many nodes of a kind edges alone may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +67,32 @@ def read_nodes(kind: str, config: NodesConfig, tables: Sequence[Table], *, rows:
     return Nodes(kind, config, builder.finish(), tuple(tables), tuple(dropped), counts)
 
 
-def collect_nodes(kind: str, config: NodesConfig, ends: Iterable[Ids]) -> Nodes:
-    """Number the ends of edges in the order of their ids; `DataError` where there are none."""
-    vocabulary = collect(ends)
-    if vocabulary is None:
+def sort_nodes(kind: str, config: NodesConfig, builder: VocabularyBuilder) -> tuple[Nodes, Integer[ndarray, "ids"]]:
+    """The ends of edges in the order of their ids, and the row of each in order of first sight.
+
+    Raises `DataError` where there are none.
+    """
+    if builder.size == 0:
         raise DataError(
             f"No edge is left that names a {kind}: ids are null, or no flag claims them. Fill in the ids, check the "
             "flags, or give a table of nodes."
         )
-    return Nodes(kind, config, vocabulary)
+    if builder.size > MAX_NUMBERS:
+        raise DataError(
+            f"The edges name {builder.size:,} nodes of the kind {kind}, and without a table of nodes 2^31 fit. "
+            "Divide the graph, or give a table of nodes."
+        )
+    vocabulary, ranks = builder.finish_in_order()
+    return Nodes(kind, config, vocabulary), ranks
 
 
 def _add_table(builder: VocabularyBuilder, table: Table, column: str, rows: int) -> tuple[ndarray, int]:
     lost, nulls = [], 0
     for chunk in table.chunks([column], rows=rows):
         ids = read_ids(chunk, column)
-        valid = present(ids)
+        valid = np.flatnonzero(present(ids))
         fresh = np.zeros(len(ids), bool)
-        fresh[valid] = builder.add(ids.drop_null() if ids.null_count else ids)
+        fresh[valid[builder.add(ids.drop_null() if ids.null_count else ids)[1]]] = True
         nulls += ids.null_count
         lost.append(chunk.first + np.flatnonzero(~fresh))
     return np.concatenate(lost), nulls

@@ -1,7 +1,8 @@
 """Sort more pairs than fit in memory: scatter them to files by range, then sort, merge and append file after file.
 
-A pair (source, target) is one number, (source · targets + target) · 2 + mirrored, so that a range of numbers is a
-range of pairs, and a row that is too long for memory is cut like any other.
+A pair (source, target) is one number, whose lowest bit says whether it is mirrored, the next `target_bits` the target
+and the rest the source. So a range of numbers is a range of pairs, and a row that is too long for memory is cut like
+any other.
 """
 
 from collections import deque
@@ -23,9 +24,12 @@ from amity.ingestion.buckets import FIELDS, Bucket, Buckets, files_for, shift_fo
 from amity.kernels import kernel
 
 _MAX_PAIRS = 2**62
-_BYTES_PER_PAIR = 56
+_BYTES_PER_PAIR = 24
+_BYTES_PER_CARRIER = 24
 _BYTES_PER_FIELD = 16
 _WORKERS = 2
+_DIGIT = 8
+"""Bits that one pass of sorting looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +64,27 @@ class Span:
     symmetric: bool = False
     """Whether every pair was added in both directions; then counts are of pairs with source < target."""
 
+    @property
+    def target_bits(self) -> int:
+        """How many bits of a number say its target."""
+        return (self.num_targets - 1).bit_length()
+
 
 class PairSorter:
     """Pairs on their way to compressed sparse rows; holds open files until it is written or left."""
 
     def __init__(self, scratch: Path, span: Span, *, fields: tuple[str, ...], expected: int, memory_bytes: int) -> None:
-        if span.num_sources * span.num_targets >= _MAX_PAIRS:
+        if span.num_sources << span.target_bits >= _MAX_PAIRS:
             raise DataError(
                 f"{span.num_sources:,} by {span.num_targets:,} nodes are more than fit: 2^31 of each. "
                 "Divide the graph, or leave out nodes without edges."
             )
         self._scratch, self.span, self._fields = scratch, span, fields
         # A quarter of the memory a worker; the rest is for ids and for chunks on their way.
-        self._capacity = max(1024, memory_bytes // 4 // (_BYTES_PER_PAIR + _BYTES_PER_FIELD * len(fields)))
+        pair_bytes = _BYTES_PER_PAIR + _BYTES_PER_CARRIER * bool(fields) + _BYTES_PER_FIELD * len(fields)
+        self._capacity = max(1024, memory_bytes // 4 // pair_bytes)
         wanted = files_for(expected, self._capacity)
-        numbers = 2 * span.num_sources * span.num_targets
+        numbers = 2 * span.num_sources << span.target_bits
         self._shift = shift_for(numbers, wanted)
         self._buckets = Buckets(scratch, "0", (numbers - 1 >> self._shift) + 1, fields)
 
@@ -132,10 +142,15 @@ class PairSorter:
         keys, carried = bucket.load(0, bucket.size)
         bucket.remove()
         order = np.argsort(keys) if carried else np.empty(0, np.int64)
-        keys = keys[order] if carried else np.sort(keys)
-        span = self.span
-        starts, targets, rows, duplicates, both = _merge_sorted(keys, span.num_targets, span.symmetric)
-        conflicts = 0
+        keys = keys[order] if carried else sort_keys(keys, np.empty_like(keys))
+        span, bits = self.span, self.span.target_bits
+        first = int(keys[0] >> bits + 1)
+        degrees = np.zeros(int(keys[-1] >> bits + 1) - first + 1, np.int64)
+        targets = np.empty(len(keys), index_dtype(span.num_rows))
+        starts = np.empty(len(keys) if carried else 0, np.int64)
+        size, duplicates, both = _merge_sorted(keys, bits, span.symmetric, degrees, targets, starts)
+        targets = targets[:size] + targets.dtype.type(span.first_target)
+        starts, conflicts = starts[:size], 0
         if "times" in carried:
             carried["times"] = np.minimum.reduceat(carried["times"][order], starts)
         if "weights" in carried:
@@ -143,17 +158,22 @@ class PairSorter:
         if "parts" in carried:
             parts = carried["parts"][order]
             carried["parts"] = np.minimum.reduceat(parts, starts)
-            counts = (rows < targets) | (not span.symmetric)
+            sources, ends = split_pairs(keys[starts], bits)
+            counts = (sources < ends) | (not span.symmetric)
             conflicts = int(((carried["parts"] != np.maximum.reduceat(parts, starts)) & counts).sum())
-        first = int(rows[0])
-        degrees = np.bincount(rows - first)
-        targets = (targets + span.first_target).astype(index_dtype(span.num_rows))
-        counted = Counted(len(starts), duplicates, both, conflicts)
+        counted = Counted(size, duplicates, both, conflicts)
         return _Piece(first + span.first_source, degrees, targets, carried, counted)
 
 
+def split_pairs(
+    keys: Int64[ndarray, "pairs"], target_bits: int
+) -> tuple[Int64[ndarray, "pairs"], Int64[ndarray, "pairs"]]:
+    """The sources and the targets of pairs as numbers."""
+    return keys >> target_bits + 1, keys >> 1 & (1 << target_bits) - 1
+
+
 @kernel
-def pair_keys(sources, targets, num_targets, one_kind, undirected):
+def pair_keys(sources, targets, target_bits, one_kind, undirected):
     """Pairs as numbers, with their reverses behind them where they are undirected; -1 as an end drops a pair.
 
     Returns (numbers, position of the pair that each is of, dropped for an end, dropped as a self-loop).
@@ -168,11 +188,11 @@ def pair_keys(sources, targets, num_targets, one_kind, undirected):
         elif one_kind and source == target:
             loops += 1
         else:
-            keys[size] = (source * num_targets + target) * 2
+            keys[size] = (source << target_bits | target) << 1
             positions[size] = i
             size += 1
             if undirected:
-                keys[size] = (target * num_targets + source) * 2 + 1
+                keys[size] = (target << target_bits | source) << 1 | 1
                 positions[size] = i
                 size += 1
     return keys[:size], positions[:size], dangling, loops
@@ -202,26 +222,49 @@ def _ahead(merge: Callable[[Bucket], _Piece], buckets: Iterator[Bucket]) -> Iter
 
 
 @kernel
-def _merge_sorted(keys, num_targets, symmetric):
-    """Of sorted numbers: where each pair begins, its ends, and how many rows repeat or reverse another."""
-    size = 0
+def sort_keys(keys, other):
+    """Numbers from 0 in order, digit by digit from the lowest, those that all share left out; both arrays are used."""
+    differing = np.int64(0)
+    for key in keys:
+        differing |= key ^ keys[0]
+    for shift in range(0, 63, _DIGIT):
+        if (differing >> shift) & ((1 << _DIGIT) - 1):
+            ends = np.zeros((1 << _DIGIT) + 1, np.int64)
+            for key in keys:
+                ends[((key >> shift) & ((1 << _DIGIT) - 1)) + 1] += 1
+            cursor = np.cumsum(ends)
+            for key in keys:
+                digit = (key >> shift) & ((1 << _DIGIT) - 1)
+                other[cursor[digit]] = key
+                cursor[digit] += 1
+            keys, other = other, keys
+    return keys
+
+
+@kernel
+def _merge_sorted(keys, target_bits, symmetric, degrees, targets, starts):
+    """Write degrees, targets and, where there is room, starts of the distinct pairs among sorted numbers.
+
+    Returns how many there are, and how many numbers repeat or reverse another.
+    """
+    first = keys[0] >> (target_bits + 1)
+    size = duplicates = both = seen = 0
     for i in range(len(keys)):
-        size += i == 0 or keys[i] >> 1 != keys[i - 1] >> 1
-    starts, targets, rows = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
-    size = duplicates = both = i = 0
-    while i < len(keys):
-        pair = keys[i] >> 1
-        starts[size], rows[size], targets[size] = i, pair // num_targets, pair % num_targets
-        straight = mirrored = 0
-        while i < len(keys) and keys[i] >> 1 == pair:
-            mirrored += keys[i] & 1
-            straight += 1 - (keys[i] & 1)
-            i += 1
-        if not symmetric or rows[size] < targets[size]:
-            duplicates += max(straight - 1, 0) + max(mirrored - 1, 0)
-            both += straight > 0 and mirrored > 0
-        size += 1
-    return starts, targets, rows, duplicates, both
+        source, target = keys[i] >> (target_bits + 1), (keys[i] >> 1) & ((1 << target_bits) - 1)
+        if i == 0 or keys[i] >> 1 != keys[i - 1] >> 1:
+            targets[size] = target
+            degrees[source - first] += 1
+            if len(starts) > 0:
+                starts[size] = i
+            size += 1
+            seen = 0
+        # Mirrored ones come behind straight ones: 1 and 2 are the bits of what was seen of this pair.
+        way = 1 << (keys[i] & 1)
+        if not symmetric or source < target:
+            duplicates += (seen & way) > 0
+            both += seen == 1 and way == 2
+        seen |= way
+    return size, duplicates, both
 
 
 @kernel

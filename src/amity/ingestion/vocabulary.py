@@ -7,15 +7,22 @@ import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64, Integer
 from numpy import ndarray
 
 from amity.errors import DataError
+from amity.graph.adjacency import index_dtype
 from amity.graph.vocabulary import Vocabulary, hash_strings, insert, look_up, new_slots
 from amity.kernels import kernel, parallel_kernel
 
 Ids: TypeAlias = "pa.Array"
 """Ids without nulls: int64, string or large_string."""
+
+Finder: TypeAlias = "Callable[[Ids], Int64[ndarray, 'ids']]"
+"""Gives the row or the number of each id, or -1."""
+
+
+_BLOCK = 256
 
 
 class VocabularyBuilder:
@@ -33,8 +40,8 @@ class VocabularyBuilder:
         """How many distinct ids there are."""
         return self._keys.size
 
-    def add(self, ids: Ids) -> Bool[ndarray, "ids"]:
-        """Take in ids; true where an id is seen for the first time.
+    def add(self, ids: Ids) -> tuple[Int64[ndarray, "ids"], Int64[ndarray, "strangers"]]:
+        """Take in ids: the number of each, and the positions of those that are seen for the first time.
 
         Raises `DataError` where two different strings have one hash.
         """
@@ -51,20 +58,30 @@ class VocabularyBuilder:
             self._ends.append(self._bytes.size + np.cumsum(lengths))
             self._bytes.append(copied)
             self._check_collisions(offsets, text, rows)
-        first = np.zeros(len(keys), bool)
-        first[positions] = True
-        return first
+        return rows, positions
 
-    def finish(self, *, in_order: bool = False) -> Vocabulary:
-        """The vocabulary, its ids in order of first sight or sorted (text by its bytes)."""
-        keys, offsets, text = self._keys.values, None, None
-        if self.text:
-            offsets, text = np.concatenate([[0], self._ends.values]), self._bytes.values
-        if in_order:
-            keys, offsets, text = _sort(keys, offsets, text)
-        slots = new_slots(len(keys))
-        insert(keys[:0], slots, keys)
-        return Vocabulary(keys, slots, offsets, text)
+    def finish(self) -> Vocabulary:
+        """The vocabulary in order of first sight."""
+        return _vocabulary(*self._take())
+
+    def finish_in_order(self) -> tuple[Vocabulary, Integer[ndarray, "ids"]]:
+        """The vocabulary in the order of its ids (text by its bytes), and the row of each number given by `add`."""
+        keys, offsets, text = self._take()
+        order = np.argsort(keys) if offsets is None or text is None else _text_order(offsets, text)
+        ranks = np.empty(len(order), index_dtype(len(order)))
+        ranks[order] = np.arange(len(order), dtype=ranks.dtype)
+        keys = keys[order]
+        if offsets is not None and text is not None:
+            lengths, text = _copy_strings(offsets, text, order)
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+        del order
+        return _vocabulary(keys, offsets, text), ranks
+
+    def _take(self) -> tuple[ndarray, ndarray | None, ndarray | None]:
+        """Keys, offsets and text; nothing is left here, as there is no room for two tables."""
+        keys, ends, text = self._keys.values, self._ends.values, self._bytes.values
+        self.__init__(text=self.text)
+        return (keys, np.concatenate([[0], ends]), text) if self.text else (keys, None, None)
 
     def _reserve(self, more: int) -> None:
         needed = self.size + more
@@ -77,16 +94,16 @@ class VocabularyBuilder:
         ends, known = self._ends.values, self._bytes.values
         if _count_differences(offsets, text, rows, ends, known) == 0:
             return
-        strings = (text[offsets[i] : offsets[i + 1]] for i in range(len(rows)))
-        string, row = next((s, r) for s, r in zip(strings, rows, strict=True) if _differs(s, r, ends, known))
-        other = known[ends[row - 1] if row else 0 : ends[row]]
+        spans = zip(offsets[:-1], offsets[1:], rows, strict=True)
+        begin, end, row = next(span for span in spans if _differs(text, *span[:2], known, ends, span[2]))
+        string, other = text[begin:end], known[ends[row - 1] if row else 0 : ends[row]]
         raise DataError(
             f"The ids {bytes(string).decode()!r} and {bytes(other).decode()!r} have the same 64-bit hash, which is "
             "a rare accident. Rename one of them, or use integer ids."
         )
 
 
-def row_finder(vocabulary: Vocabulary) -> Callable[[Ids], Int64[ndarray, "ids"]]:
+def row_finder(vocabulary: Vocabulary) -> Finder:
     """What gives the row of each id, or -1 where the vocabulary has none; ids must be of its type (see `is_text`)."""
     keys, slots = vocabulary.keys, vocabulary.slots
     if vocabulary.id_offsets is None and len(keys) and is_consecutive(keys):
@@ -113,7 +130,7 @@ def collect(arrays: Iterable[Ids], *, limit: int | None = None) -> Vocabulary | 
         builder.add(ids)
         if limit is not None and builder.size > limit:
             return None
-    return None if builder is None or builder.size == 0 else builder.finish(in_order=True)
+    return None if builder is None or builder.size == 0 else builder.finish_in_order()[0]
 
 
 def words(vocabulary: Vocabulary) -> tuple[str, ...]:
@@ -155,49 +172,105 @@ def _keys(ids: Ids) -> tuple[ndarray, ndarray, Int64[ndarray, "ids"]]:
     return begins, letters, hash_strings(begins, letters)
 
 
-def _sort(keys: ndarray, offsets: ndarray | None, text: ndarray | None) -> tuple:
-    if offsets is None or text is None:
-        return np.sort(keys), None, None
-    strings = pa.LargeStringArray.from_buffers(len(keys), pa.py_buffer(offsets), pa.py_buffer(text))
-    order = pc.call_function("array_sort_indices", [strings]).to_numpy().astype(np.int64)
-    lengths, copied = _copy_strings(offsets, text, order)
-    return keys[order], np.concatenate([[0], np.cumsum(lengths)]), copied
+def _vocabulary(keys: ndarray, offsets: ndarray | None, text: ndarray | None) -> Vocabulary:
+    slots = new_slots(len(keys))
+    insert(keys[:0], slots, keys)
+    return Vocabulary(keys, slots, offsets, text)
+
+
+def _text_order(offsets: ndarray, text: ndarray) -> Int64[ndarray, "ids"]:
+    """The order of distinct strings by their bytes: by the eight after what all begin with, and then by the rest."""
+    words = _leading_words(offsets, text, _common_length(offsets, text))
+    order = np.argsort(words)
+    arranged = words[order]
+    alike = arranged[1:] == arranged[:-1]
+    tied = np.flatnonzero(np.append(alike, False) | np.append(False, alike))
+    if len(tied):
+        lengths, copied = _copy_strings(offsets, text, order[tied])
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        strings = pa.LargeStringArray.from_buffers(len(tied), pa.py_buffer(bounds), pa.py_buffer(copied))
+        order[tied] = order[tied][pc.call_function("array_sort_indices", [strings]).to_numpy()]
+    return order
+
+
+def _copy_strings(offsets: ndarray, text: ndarray, positions: ndarray) -> tuple[ndarray, ndarray]:
+    """The lengths of the strings at some positions, and the strings end to end."""
+    lengths = (offsets[positions + 1] - offsets[positions]).astype(np.int64)
+    return lengths, _gather(offsets, text, positions, np.cumsum(lengths), np.empty(lengths.sum(), np.uint8))
+
+
+@parallel_kernel
+def _gather(offsets, text, positions, ends, copied):
+    for i in numba.prange(len(positions)):
+        begin, size = offsets[positions[i]], offsets[positions[i] + 1] - offsets[positions[i]]
+        for letter in range(size):
+            copied[ends[i] - size + letter] = text[begin + letter]
+    return copied
 
 
 @kernel
-def _copy_strings(offsets, text, positions):
-    """The strings at some positions, end to end, and their lengths."""
-    lengths = np.empty(len(positions), np.int64)
-    for i in range(len(positions)):
-        lengths[i] = offsets[positions[i] + 1] - offsets[positions[i]]
-    copied = np.empty(lengths.sum(), np.uint8)
-    end = 0
-    for i in range(len(positions)):
-        begin = offsets[positions[i]]
-        for letter in range(lengths[i]):
-            copied[end + letter] = text[begin + letter]
-        end += lengths[i]
-    return lengths, copied
+def _common_length(offsets, text):
+    """How many bytes all strings begin with alike."""
+    common = offsets[1] - offsets[0]
+    for i in range(1, len(offsets) - 1):
+        common = min(common, offsets[i + 1] - offsets[i])
+        letter = 0
+        while letter < common and text[offsets[i] + letter] == text[offsets[0] + letter]:
+            letter += 1
+        common = letter
+    return common
+
+
+@parallel_kernel
+def _leading_words(offsets, text, skipped):
+    """The next eight bytes of each string as a number that sorts like them; missing ones are 0."""
+    words = np.zeros(len(offsets) - 1, np.uint64)
+    for i in numba.prange(len(words)):
+        word = np.uint64(0)
+        for letter in range(offsets[i] + skipped, offsets[i] + skipped + 8):
+            word = (word << np.uint64(8)) | np.uint64(text[letter] if letter < offsets[i + 1] else 0)
+        words[i] = word
+    return words
 
 
 @parallel_kernel
 def _count_differences(offsets, text, rows, ends, known):
-    """How many strings are not that of their row."""
+    """How many of some strings are not that of their row; 0 where none is."""
     different = 0
-    for i in numba.prange(len(rows)):
-        different += _differs(text[offsets[i] : offsets[i + 1]], rows[i], ends, known)
+    for block in numba.prange((len(rows) + _BLOCK - 1) // _BLOCK):
+        first = block * _BLOCK
+        last = min(first + _BLOCK, len(rows))
+        different += _differences(offsets[first : last + 1], text, rows[first:last], ends, known)
     return different
 
 
 @kernel
-def _differs(string, row, ends, known):
-    begin = ends[row - 1] if row > 0 else 0
-    if ends[row] - begin != len(string):
+def _differences(offsets, text, rows, ends, known):
+    """Fetch first and compare then, as in looking up: with no branch between them, many misses are under way."""
+    begins = np.empty(len(rows), np.int64)
+    different = 0
+    for i in range(len(rows)):
+        begins[i] = ends[rows[i] - 1] if rows[i] > 0 else 0
+        different += ends[rows[i]] - begins[i] != offsets[i + 1] - offsets[i]
+    if different > 0:
+        return different
+    for i in range(len(rows)):
+        if offsets[i + 1] > offsets[i]:
+            different += known[begins[i]] != text[offsets[i]]
+    for i in range(len(rows)):
+        different += _differs(text, offsets[i], offsets[i + 1], known, ends, rows[i])
+    return different
+
+
+@kernel
+def _differs(text, begin, end, known, ends, row):
+    first = ends[row - 1] if row > 0 else 0
+    if ends[row] - first != end - begin:
         return True
     letter = 0
-    while letter < len(string) and known[begin + letter] == string[letter]:
+    while begin + letter < end and known[first + letter] == text[begin + letter]:
         letter += 1
-    return letter < len(string)
+    return begin + letter < end
 
 
 @kernel
