@@ -21,7 +21,10 @@ CHECKED = (
     "amity.objectives.multitask",
     "amity.objectives.retrieval",
     "amity.retrieval.retriever",
-    "amity.training",
+    "amity.training.checkpoint",
+    "amity.training.loop",
+    "amity.training.optimizer",
+    "amity.training.step",
 )
 install_import_hook(CHECKED, "beartype.beartype")
 

@@ -4,17 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils import deterministic as settings
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
+def deterministic(device: torch.device | str = "cpu") -> Iterator[None]:
     """Forbid torch, inside, every operation whose result hangs on how threads meet; afterwards all is as it was.
 
     Above all the gradient of indexing: with several threads, torch otherwise adds repeated rows by atomic additions.
+    New memory is not filled first, which torch does under this rule, since nothing here reads what was not written.
+    On a GPU nothing is forbidden: there sums by atomic additions have no substitute that is as fast.
     """
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(mode=True)
+    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(mode=torch.device(device).type == "cpu")
+    settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before)
+        torch.use_deterministic_algorithms(mode=before[0])
+        settings.fill_uninitialized_memory = before[1]

@@ -2,11 +2,17 @@
 
 from torch import nn, optim
 
+from amity.training.lazy_adam import LazyAdam
+
 
 def make_optimizers(modules: nn.Module, *, learning_rate: float, weight_decay: float) -> tuple[optim.Optimizer, ...]:
-    """AdamW (1711.05101) for all parameters but sparse tables, whose touched rows alone SparseAdam updates."""
+    """AdamW (1711.05101) for all parameters but sparse tables, of which only the touched rows are updated."""
     tables = [module.weight for module in modules.modules() if isinstance(module, nn.Embedding) and module.sparse]
     known = {id(table) for table in tables}
     dense = [parameter for parameter in modules.parameters() if id(parameter) not in known]
     adam = optim.AdamW(dense, lr=learning_rate, weight_decay=weight_decay)
-    return (adam, optim.SparseAdam(tables, lr=learning_rate)) if tables else (adam,)
+    if not tables:
+        return (adam,)
+    on_cpu = all(table.device.type == "cpu" for table in tables)
+    lazy = LazyAdam(tables, learning_rate=learning_rate) if on_cpu else optim.SparseAdam(tables, lr=learning_rate)
+    return (adam, lazy)
