@@ -78,7 +78,9 @@ class GraphEncoder(nn.Module):
 
     def encode_inputs(self, inputs: Inputs, *, generator: Generator | None = None) -> Float[Tensor, "nodes dim"]:
         """The first states of nodes; with a generator, as in training, entries are dropped at random."""
-        states = weighted_sums(self.tokens, inputs.weights[:, None], _token_edges(inputs, len(self.tokens)))
+        states = weighted_sums(
+            self.tokens, inputs.weights[:, None].to(self.tokens.device), _token_edges(inputs, len(self.tokens))
+        )
         for values, weights in ((inputs.dense, self.numbers), (inputs.structure, self.structure)):
             states = torch.addmm(states, values, weights) if len(weights) else states
         if generator is not None and self.config.dropout:
@@ -168,7 +170,7 @@ def drop_entries(
 ) -> Float[Tensor, "nodes dim"]:
     """Dropout whose mask is drawn from a generator."""
     kept = torch.rand(states.shape, generator=generator) >= rate
-    return states * kept / (1 - rate)
+    return states * kept.to(states.device) / (1 - rate)
 
 
 def _check(config: EncoderConfig) -> None:

@@ -1,6 +1,6 @@
 """The inputs of drawn nodes, gathered from the columns of a graph by a fitted transform."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,13 +9,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from amity.encoder.features import FeatureTransform, NumbersTransform, TokensTransform
-from amity.encoder.structure import fingerprint, node_keys, structural_inputs
+from amity.encoder.standardizing import standardize
+from amity.encoder.structure import fingerprint, node_keys, project, structural_inputs
 from amity.errors import DataError
 from amity.graph import Bag, Category, Column, Graph, NodeKind, Number, Vector
 from amity.kernels import kernel
-
-LIMIT = 10.0
-"""Standardised numbers are cut off at so many deviations, so that one wild value cannot drown a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,11 @@ class Inputs:
     degrees: Float32[Tensor, "nodes"]
     """How many neighbours each node has in the whole graph."""
 
+    def to(self, device: torch.device | str) -> "Inputs":
+        """The same inputs, with the numbers and ids on a device; what makes edges stays where kernels read it."""
+        moved = {name: _move(getattr(self, name), device) for name in ("dense", "structure", "ids")}
+        return replace(self, **moved)
+
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
@@ -55,7 +58,8 @@ class InputSource:
 
     transform: FeatureTransform
     graph: Graph
-    structure: Float32[ndarray, "nodes width"]
+    projections: Float32[ndarray, "nodes width"]
+    """Of width 0 where none are inputs; log-degrees are read off the graph when they are gathered."""
     tokens: tuple[_Tokens, ...]
     known: tuple[bool, ...]
     """For each kind, whether its first nodes are those of the training graph."""
@@ -68,10 +72,10 @@ class InputSource:
         Raises `DataError` where a kind of node is new, or a column has changed its type.
         """
         _check_kinds(transform, graph)
-        structure = structural_inputs(graph, transform.structure)
+        projections = project(graph, transform.structure)
         tokens = tuple(_prepare(graph, column) for column in transform.tokens)
         known = tuple(_is_known(transform, number, kind) for number, kind in enumerate(graph.kinds))
-        return cls(transform, graph, structure, tokens, known)
+        return cls(transform, graph, projections, tokens, known)
 
     def gather(self, rows: Int64[ndarray, "nodes"]) -> Inputs:
         """The inputs of nodes of the graph, in the order of `rows`."""
@@ -79,7 +83,7 @@ class InputSource:
         indptr, tokens, weights = self._gather_tokens(rows)
         return Inputs(
             dense=torch.from_numpy(self._gather_numbers(rows)),
-            structure=torch.from_numpy(self.structure[rows]),
+            structure=torch.from_numpy(structural_inputs(degrees, self.projections[rows], self.transform.structure)),
             indptr=torch.from_numpy(indptr),
             tokens=torch.from_numpy(tokens),
             weights=torch.from_numpy(weights),
@@ -91,11 +95,11 @@ class InputSource:
         dense = np.zeros((len(rows), self.transform.num_numbers), np.float32)
         first = 0
         for column in self.transform.numbers:
-            width = len(column.mean) + 1
             kind = self.graph.kind(column.kind)
-            places = _places(rows, kind)
-            dense[places, first : first + width] = _standardize(_find(kind, column), rows[places] - kind.first, column)
-            first += width
+            inside = (rows >= kind.first) & (rows < kind.first + kind.count)
+            local = np.where(inside, rows - kind.first, -1)
+            standardize(_find(kind, column), column, local, dense[:, first : first + len(column.mean) + 1])
+            first += len(column.mean) + 1
         return dense
 
     def _gather_tokens(self, rows: ndarray) -> tuple[ndarray, ndarray, ndarray]:
@@ -134,6 +138,13 @@ class InputSource:
                 ids[places] = np.where(local < count, offset + local, self.transform.num_ids)
             offset += count
         return ids
+
+
+def _move(values: Tensor, device: torch.device | str) -> Tensor:
+    """Copy without waiting, which takes pinned memory on the way to a GPU; on the CPU the tensor itself."""
+    if torch.device(device).type == "cpu":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def _check_kinds(transform: FeatureTransform, graph: Graph) -> None:
@@ -196,24 +207,6 @@ def _fill(source: _Tokens, rows: ndarray, places: ndarray, output: tuple[ndarray
 
 def _places(rows: ndarray, kind: NodeKind) -> Int64[ndarray, "places"]:
     return np.flatnonzero((rows >= kind.first) & (rows < kind.first + kind.count))
-
-
-def _standardize(column: Column | None, rows: ndarray, transform: NumbersTransform) -> Float32[ndarray, "nodes width"]:
-    """The standardised values, 0 where missing, and the flag of a missing row as the last column."""
-    width = len(transform.mean)
-    standardized = np.zeros((len(rows), width + 1), np.float32)
-    if column is None:
-        standardized[:, width] = 1.0
-        return standardized
-    assert isinstance(column, Number | Vector)
-    values = np.asarray(column.values[rows], np.float64).reshape(len(rows), width)
-    complete = np.isfinite(values).all(axis=1, keepdims=True)
-    values = np.where(complete, values, 0.0)
-    values = np.log1p(np.maximum(values, 0.0)) if transform.log else values
-    values = (values - np.array(transform.mean)) / np.array(transform.deviation)
-    standardized[:, :width] = np.where(complete, np.clip(values, -LIMIT, LIMIT), 0.0)
-    standardized[:, -1:] = ~complete
-    return standardized
 
 
 @kernel

@@ -35,27 +35,41 @@ class StructureTransform(BaseModel):
 
 def fit_structure(graph: Graph, *, log_degree: bool, projections: int) -> StructureTransform:
     """Learn on the training graph what its structural inputs are standardised by."""
-    logs = np.log1p(graph.messages.degrees())
+    mean, deviation = _log_degrees(graph.messages.indptr)
     whitening: tuple[tuple[float, ...], ...] = ()
     if projections:
         rows = random_rows(graph, projections)
         values, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows / len(rows))
         inverse_root = (vectors / np.sqrt(np.maximum(values, 1e-9))) @ vectors.T
         whitening = tuple(tuple(map(float, row)) for row in inverse_root)
-    return StructureTransform(
-        log_degree=log_degree, mean=float(logs.mean()), deviation=float(logs.std()) or 1.0, whitening=whitening
-    )
+    return StructureTransform(log_degree=log_degree, mean=mean, deviation=deviation or 1.0, whitening=whitening)
 
 
-def structural_inputs(graph: Graph, transform: StructureTransform) -> Float32[ndarray, "nodes width"]:
-    """The structural inputs of every node, read from `graph.messages` alone: log-degree, then projections."""
-    columns = []
-    if transform.log_degree:
-        logs = np.log1p(graph.messages.degrees())
-        columns.append(((logs - transform.mean) / transform.deviation).astype(np.float32)[:, None])
-    if transform.whitening:
-        columns.append(_project(graph, np.array(transform.whitening, np.float32)))
-    return np.hstack(columns) if columns else np.empty((graph.num_nodes, 0), np.float32)
+def structural_inputs(
+    degrees: Int64[ndarray, "nodes"], projections: Float32[ndarray, "nodes projections"], transform: StructureTransform
+) -> Float32[ndarray, "nodes width"]:
+    """The structural inputs of some nodes, from the messages alone: log-degree, then their rows of `project`."""
+    if not transform.log_degree:
+        return projections
+    logs = (np.log1p(degrees) - transform.mean) / transform.deviation
+    return np.hstack([logs.astype(np.float32)[:, None], projections])
+
+
+def project(graph: Graph, transform: StructureTransform) -> Float32[ndarray, "nodes projections"]:
+    """FastRP (arXiv 1908.11512, eq. 5): the weighted sum of (D⁻¹A)ᵏ R, each row scaled to unit length first.
+
+    Of every node at once; of width 0, and no size, without projections.
+    """
+    if not transform.whitening:
+        return np.empty((graph.num_nodes, 0), np.float32)
+    whitening = np.array(transform.whitening, np.float32)
+    scale = (1.0 / np.maximum(graph.messages.degrees(), 1)).astype(np.float32)[:, None]
+    rows = random_rows(graph, len(whitening)) @ whitening
+    total = np.zeros_like(rows)
+    for weight in POWERS:
+        rows = propagate(graph.messages, rows) * scale
+        total += weight * rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return total
 
 
 def random_rows(graph: Graph, width: int) -> Float32[ndarray, "nodes width"]:
@@ -75,15 +89,16 @@ def node_keys(keys, kind):
     return hashes
 
 
-def _project(graph: Graph, whitening: Float32[ndarray, "width width"]) -> Float32[ndarray, "nodes width"]:
-    """FastRP (arXiv 1908.11512, eq. 5): the weighted sum of (D⁻¹A)ᵏ R, each row scaled to unit length first."""
-    scale = (1.0 / np.maximum(graph.messages.degrees(), 1)).astype(np.float32)[:, None]
-    rows = random_rows(graph, len(whitening)) @ whitening
-    total = np.zeros_like(rows)
-    for weight in POWERS:
-        rows = propagate(graph.messages, rows) * scale
-        total += weight * rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    return total
+@kernel
+def _log_degrees(indptr):
+    """Mean and deviation of log(1 + degree), in one pass (Welford, 1962), so that no array of all nodes is made."""
+    mean, squares = 0.0, 0.0
+    for row in range(len(indptr) - 1):
+        value = np.log1p(np.float64(indptr[row + 1] - indptr[row]))
+        shift = value - mean
+        mean += shift / (row + 1)
+        squares += shift * (value - mean)
+    return mean, np.sqrt(squares / max(len(indptr) - 1, 1))
 
 
 @kernel

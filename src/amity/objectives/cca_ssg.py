@@ -69,7 +69,7 @@ def drop_columns(
 ) -> Float[Tensor, "nodes dim"]:
     """The states without some of their columns, the same ones for all nodes: the feature drop of CCA-SSG."""
     kept = torch.rand(states.shape[1], generator=generator) >= rate
-    return states * kept
+    return states * kept.to(states.device)
 
 
 def _standardize(values: Tensor) -> Tensor:
@@ -78,4 +78,6 @@ def _standardize(values: Tensor) -> Tensor:
 
 
 def _off_identity(correlation: Tensor) -> Tensor:
-    return (correlation - torch.eye(len(correlation), dtype=correlation.dtype)).square().sum()
+    return (
+        (correlation - torch.eye(len(correlation), dtype=correlation.dtype, device=correlation.device)).square().sum()
+    )

@@ -51,7 +51,7 @@ class GraphMaeHead(nn.Module):
         `edges` lead from nodes with codes to the first of them; all masked nodes are among those.
         """
         hidden = (codes @ self.bridge).index_fill(0, masked, 0.0)
-        means = weighted_sums(hidden, edges.mean_weights(), edges)
+        means = weighted_sums(hidden, edges.mean_weights().to(hidden.device), edges)
         return means[masked] @ self.decoder + self.bias
 
 
@@ -82,7 +82,8 @@ def feature_vectors(inputs: Inputs, nodes: Int64[Tensor, "masked"]) -> Float32[T
     blocks = [inputs.dense[nodes]] if inputs.dense.shape[1] else []
     if len(inputs.tokens):
         rows = inputs.indptr.numpy(), inputs.tokens.numpy(), inputs.weights.numpy()
-        blocks.append(torch.from_numpy(_project_tokens(rows, nodes.numpy(), TOKEN_WIDTH)))
+        projected = _project_tokens(rows, nodes.numpy(force=True), TOKEN_WIDTH)
+        blocks.append(torch.from_numpy(projected).to(inputs.dense.device))
     return torch.cat([normalize(block, dim=1) for block in blocks], dim=1)
 
 

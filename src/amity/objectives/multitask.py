@@ -90,16 +90,19 @@ class _Step:
     def propagate(self, block: Block, states: Tensor, *, reach: int = 0) -> list[Tensor]:
         return self.encoder.propagate(states, block_edges(block, self.inputs.degrees.numpy(), reach=reach))
 
+    def on_device(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.states.device)
+
 
 def _retrieval(config: RetrievalConfig, step: _Step) -> Tensor:
     batch = step.batch
     vectors = step.encoder.combine(step.propagate(batch.block, step.states))
     return retrieval_loss(
-        vectors[torch.from_numpy(batch.queries)],
-        vectors[torch.from_numpy(batch.candidates)],
-        positives=torch.from_numpy(batch.positives),
-        masked=torch.from_numpy(batch.masked),
-        log_rates=torch.from_numpy(batch.log_rates) if config.logq else None,
+        vectors[step.on_device(batch.queries)],
+        vectors[step.on_device(batch.candidates)],
+        positives=step.on_device(batch.positives),
+        masked=step.on_device(batch.masked),
+        log_rates=step.on_device(batch.log_rates) if config.logq else None,
         temperature=config.temperature,
     )
 
@@ -115,7 +118,7 @@ def _cca_ssg(config: CcaSsgConfig, head: CcaSsgHead, step: _Step) -> Tensor:
 
 
 def _graphmae(config: GraphMaeConfig, head: GraphMaeHead, step: _Step) -> Tensor:
-    masked = torch.from_numpy(np.unique(step.batch.queries))
+    masked = step.on_device(np.unique(step.batch.queries))
     block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "graphmae", "edges"))
     # The decoder hears the neighbours of the seeds, so their codes are wanted too.
     codes = step.encoder.blend(step.propagate(block, head.hide(step.states, masked), reach=1))

@@ -1,5 +1,6 @@
 """Batches to a model: the loop, its optimizers, its checkpoint."""
 
-from amity.training.loop import Journal, Recipe, TrainingConfig, Validate, train_model
+from amity.training.loop import Journal, Validate, train_model
+from amity.training.recipe import Recipe, TrainingConfig
 
 __all__ = ["Journal", "Recipe", "TrainingConfig", "Validate", "train_model"]

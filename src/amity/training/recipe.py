@@ -1,0 +1,41 @@
+"""What is trained, and for how long: the settings of training beside the other sections that decide what is learned."""
+
+from dataclasses import dataclass
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from amity.encoder import EncoderConfig
+from amity.objectives import ObjectivesConfig
+from amity.sampling import SamplingConfig
+from amity.section import Section
+
+
+class TrainingConfig(Section):
+    """How long, how fast, and when to stop."""
+
+    steps: PositiveInt = 2000
+    """At most this many steps."""
+    learning_rate: PositiveFloat = 5e-3
+    """Step size of Adam."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""
+    first_validation: PositiveInt = 25
+    """The step after which the model is first validated, and the least distance between two validations."""
+    validation_growth: float = Field(default=1.2, ge=1.0)
+    """Each further validation comes at so many times the step of the one before: small graphs need fewer steps."""
+    patience: float = Field(default=2.0, gt=1.0)
+    """Stop at the first validation that comes at so many times the step of the best one; its parameters are kept."""
+    validation_candidates: PositiveInt = 100_000
+    """Where a graph has more candidates, validation ranks among so many: the held-out friends and a uniform draw."""
+    checkpoint_every_s: PositiveFloat = 60.0
+    """Seconds between two checkpoints; there is one at each validation too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The sections that decide what is learned."""
+
+    sampling: SamplingConfig
+    encoder: EncoderConfig
+    objectives: ObjectivesConfig
+    training: TrainingConfig

@@ -1,0 +1,82 @@
+"""One step of training: a batch with its inputs, the losses, and what they change."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from amity.encoder import GraphEncoder, Inputs, InputSource, Model, build_model
+from amity.errors import ConfigError, TrainingError
+from amity.log import say
+from amity.objectives import Objectives, multitask_loss
+from amity.objectives.cca_ssg import ROWS_PER_DIM
+from amity.sampling import Batch, BatchMaker, SamplingConfig
+from amity.sampling.draws import keyed
+from amity.splitting import Split
+from amity.training.checkpoint import Trainable
+from amity.training.optimizer import make_optimizers
+from amity.training.recipe import Recipe
+
+UPDATES = 4
+"""What the seed is used for here; numbers 0 to 3 are sampling's."""
+
+
+def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str = "cpu") -> tuple[Model, Trainable]:
+    """An untrained model on a device, drawn on the CPU whatever the device is, and its optimizers.
+
+    Raises `ConfigError` where the settings do not fit each other.
+    """
+    layers, hops = recipe.encoder.layers, len(recipe.sampling.fanout)
+    if layers != hops:
+        raise ConfigError(
+            f"Each message pass needs neighbours to hear: the encoder has {layers} (`encoder.layers`), but {hops} "
+            "hops are sampled (`sampling.fanout`). Give the fan-out one number for each layer."
+        )
+    _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
+    model = build_model(split.train, recipe.encoder, seed=seed)
+    objectives = Objectives(recipe.objectives, model.transform, model.encoder.dim, seed=seed)
+    modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives}).to(device)
+    settings = recipe.training
+    optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
+    return model, Trainable(modules, optimizers, best={})
+
+
+def batch_maker(
+    split: Split, model: Model, config: SamplingConfig, *, seed: int, device: torch.device | str = "cpu"
+) -> Callable[[int], tuple[Batch, Inputs]]:
+    """What makes the batch of any step with the inputs of its nodes, these on the device."""
+    make, source = BatchMaker.prepare(split, config, seed=seed), InputSource.of(model.transform, split.train)
+
+    def make_with_inputs(step: int) -> tuple[Batch, Inputs]:
+        batch = make(step)
+        return batch, source.gather(batch.block.nodes).to(device)
+
+    return make_with_inputs
+
+
+def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int) -> dict[str, float]:
+    """One step of every optimizer; gives the losses, before weighing."""
+    objectives = trainable.modules.get_submodule("objectives")
+    assert isinstance(objectives, Objectives)
+    losses = objectives(encoder, batch, inputs, seed=int(keyed(seed, UPDATES, batch.step)))
+    total = multitask_loss(losses, objectives.config.weights())
+    if not torch.isfinite(total):
+        raise TrainingError(
+            f"The loss is {total.item()} at step {batch.step}: training has diverged. Lower "
+            "`training.learning_rate`, or look for features with extreme values in the summary of ingestion."
+        )
+    for optimizer in trainable.optimizers:
+        optimizer.zero_grad()
+    total.backward()
+    for optimizer in trainable.optimizers:
+        optimizer.step()
+    return {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+
+
+def _warn_of_noise(recipe: Recipe, seeds: int) -> None:
+    cca = recipe.objectives.cca_ssg
+    if cca.weight and seeds < ROWS_PER_DIM * cca.dim:
+        say(
+            f"CCA-SSG correlates {cca.dim} dimensions over at most {seeds} nodes a step, which is noise: it takes "
+            f"{ROWS_PER_DIM} nodes a dimension. Raise `sampling.batch_size`, or lower `objectives.cca_ssg.dim`."
+        )
