@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch.utils import deterministic as settings
+from torch.utils import deterministic as _untyped
+
+settings: Any = _untyped
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Lazy Adam: of a table with a sparse gradient only the touched rows move, in one pass over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
-from torch import nn, optim
+from torch import Tensor, optim
 
 from amity.kernels import kernel, parallel_kernel
 from amity.sampling.numbering import number
@@ -28,7 +28,7 @@ class LazyAdam(optim.Optimizer):
 
     def __init__(
         self,
-        tables: list[nn.Parameter],
+        tables: Sequence[Tensor],
         *,
         learning_rate: float,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -46,7 +46,7 @@ class LazyAdam(optim.Optimizer):
                     _update_table(table, self.state[table], group)
 
 
-def _update_table(table: nn.Parameter, state: dict[str, Any], settings: dict[str, Any]) -> None:
+def _update_table(table: Tensor, state: dict[str, Any], settings: dict[str, Any]) -> None:
     assert table.grad is not None
     # Not `coalesce()`, which sorts and copies: what stands twice is summed below.
     rows, gradients = table.grad._indices()[0], table.grad._values()  # noqa: SLF001
