@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from amity.encoder.aggregation import Edges, prefixes, weighted_sums
+from amity.encoder.aggregation import prefixes, weighted_sums
+from amity.encoder.edges import Edges
 
 
 def random_edges(targets: int, sources: int, num_edges: int, seed: int) -> Edges:
@@ -42,11 +43,12 @@ def test_mean_weights_make_means_of_what_is_heard_and_zero_where_nothing_is():
     assert weighted_sums(values, edges.mean_weights(), edges).tolist() == [[2.0], [0.0]]
 
 
-def test_transposing_twice_is_the_same_edges():
-    edges = random_edges(7, 5, 40, seed=1)
-    indptr, targets, positions = edges.transposed
-    assert np.array_equal(edges.indices[positions], np.repeat(np.arange(5), np.diff(indptr)))
-    assert np.array_equal(np.searchsorted(edges.indptr, positions, side="right") - 1, targets)
+def test_with_loops_each_target_hears_itself_before_all_others():
+    edges = random_edges(7, 9, 40, seed=1)
+    looped = edges.with_loops
+    for row in range(7):
+        heard = edges.indices[edges.indptr[row] : edges.indptr[row + 1]]
+        assert looped.indices[looped.indptr[row] : looped.indptr[row + 1]].tolist() == [row, *heard]
 
 
 def test_prefixes_have_the_gradient_of_slices():

@@ -1,6 +1,6 @@
 """Nodes to vectors: features, message passing, and the model that holds both."""
 
-from amity.encoder.aggregation import Edges
+from amity.encoder.edges import Edges
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
 from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges, edges_between
 from amity.encoder.inputs import Inputs, InputSource

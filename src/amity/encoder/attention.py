@@ -2,153 +2,66 @@
 
 from typing import Any
 
-import numba
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import pad
 
-from amity.encoder.aggregation import Edges, array, dot_edges, sum_rows, sum_transposed
-from amity.kernels import parallel_kernel
-
-SLOPE = 0.2
-"""Slope of the LeakyReLU below zero, as in the paper."""
+from amity.encoder.aggregation import operations
+from amity.encoder.edges import Edges
 
 
 def attend(
-    targets: Float[Tensor, "targets dim"],
-    sources: Float[Tensor, "sources dim"],
-    attention: Float[Tensor, "two heads width"],
+    values: Float[Tensor, "sources dim"],
+    projection: Float[Tensor, "dim logits"],
     edges: Edges,
-) -> Float[Tensor, "targets dim"]:
-    """The attention of each target over its sources and itself, head by head, side by side.
+    *,
+    groups: int,
+) -> Float[Tensor, "heads targets width"]:
+    """What each target, the first of the sources, hears from its sources and itself, head by head.
 
-    `targets` and `sources` are the transformed states W h; `attention` holds a_src and a_dst of each head:
+    `projection` turns values into logits: its first columns, one a head, weigh who is heard (p_src), its last who
+    hears (p_dst).
 
-        e_ij = LeakyReLU(a_src · W h_j + a_dst · W h_i),  α = softmax over j in N(i) ∪ {i},  Σ_j α_ij W h_j
+        e_ij = LeakyReLU(p_src · v_j + p_dst · v_i),  α = softmax over j in N(i) ∪ {i},  Σ_j α_ij v_j
 
-    Eq. 3-5 of arXiv 1710.10903. A target without sources hears itself alone. Of each edge only its α is kept, one
-    number a head; result and gradients are bitwise the same for any number of threads.
+    Eq. 3-5 of arXiv 1710.10903. With as many `groups` as heads a head sums its own slice of the values, which are
+    W h there; with one it sums all of them. A target without sources hears itself alone. Of each edge only its α is
+    kept, one number a head; on the CPU, result and gradients are bitwise the same for any number of threads.
     """
-    return _Attention.apply(targets, sources, attention, edges)  # pyright: ignore[reportReturnType]
+    return _Attention.apply(values, projection, edges.with_loops, groups)  # pyright: ignore[reportReturnType]
 
 
 class _Attention(Function):
     @staticmethod
-    def forward(ctx: Any, targets: Tensor, sources: Tensor, attention: Tensor, edges: Edges) -> Tensor:
-        from_source, from_target = (_block_diagonal(vectors) for vectors in attention)
-        received, sent = targets @ from_target, sources @ from_source
-        own = leaky_relu(targets @ from_source + received, SLOPE)
-        weights = own.new_empty(len(edges.indices), own.shape[1])
-        rows = edges.indptr, edges.indices
-        _softmax(rows, array(sent), array(received), own.numpy(), weights.numpy())
-        ctx.save_for_backward(targets, sources, attention, received, sent, own, weights)
+    def forward(ctx: Any, values: Tensor, projection: Tensor, edges: Edges, groups: int) -> Tensor:
+        rows = operations(values.device)
+        sent, received = _logits(values, projection, edges)
+        weights = rows.softmax(edges, sent, received)
+        ctx.save_for_backward(values, projection, sent, received, weights)
         ctx.edges = edges
-        sums = _scale(targets, own).contiguous()
-        sum_rows(rows, array(weights), array(sources), sums.numpy())
-        return sums
+        return rows.sum_rows(edges, weights, values, groups=groups)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        targets, sources, attention, received, sent, own, weights = ctx.saved_tensors
-        gradient, edges, heads = gradients[0].contiguous(), ctx.edges, own.shape[1]
-        from_source, from_target = (_block_diagonal(vectors) for vectors in attention)
-        to_own = (gradient * targets).unflatten(1, (heads, -1)).sum(2)
-        to_weights, to_received, to_sent = torch.empty_like(weights), torch.zeros_like(own), torch.zeros_like(sent)
-        rows = edges.indptr, edges.indices
-        dot_edges(rows, array(gradient), array(sources), to_weights.numpy())
-        _softmax_gradient(rows, (array(own), array(weights)), to_own.numpy(), to_weights.numpy())
-        _slope_gradient(rows, (array(sent), array(received)), to_weights.numpy(), to_received.numpy())
-        _sum_at_sources(edges.transposed, to_weights.numpy(), to_sent.numpy())
-        to_own *= torch.where(targets @ from_source + received > 0, 1.0, SLOPE)
-        to_received += to_own
-        to_sources = torch.zeros_like(sources, memory_format=torch.contiguous_format)
-        sum_transposed(edges.transposed, array(weights), array(gradient), to_sources.numpy())
-        to_targets = _scale(gradient, own).addmm_(to_own, from_source.T).addmm_(to_received, from_target.T)
-        to_attention = to_sent.T @ sources + to_own.T @ targets, to_received.T @ targets
-        return (
-            to_targets,
-            to_sources.addmm_(to_sent, from_source.T),
-            torch.stack([*map(_diagonal_blocks, to_attention)]),
-            None,
-        )
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        values, projection, sent, received, weights = ctx.saved_tensors
+        edges, gradient, rows = ctx.edges, gradients[0].contiguous(), operations(values.device)
+        to_weights = rows.dot_edges(edges, gradient, values)
+        to_logits = rows.softmax_gradient(edges, (sent, received), weights, to_weights)
+        ones = values.new_ones(sent.shape[1], edges.num_targets, 1)
+        to_sent = torch.zeros_like(sent)
+        rows.add_transposed(edges, to_logits, ones, to_sent)
+        to_received = rows.sum_rows(edges, to_logits, torch.ones_like(to_sent), groups=sent.shape[1])[..., 0].T
+        to_projected = torch.cat([to_sent, pad(to_received, (0, 0, 0, len(values) - edges.num_targets))], dim=1)
+        to_values = to_projected @ projection.T
+        rows.add_transposed(edges, weights, gradient, to_values)
+        return to_values, (to_projected.T @ values).T, None, None
 
 
-def _block_diagonal(vectors: Tensor) -> Tensor:
-    """(heads, width) to (heads · width, heads): a product with it is the dot product of each head."""
-    return torch.block_diag(*vectors).T.contiguous()
-
-
-def _diagonal_blocks(matrix: Tensor) -> Tensor:
-    """(heads, heads · width) to (heads, width): of each head's row, its own part."""
-    return matrix.unflatten(1, (len(matrix), -1)).diagonal(dim1=0, dim2=1).T
-
-
-def _scale(values: Tensor, weights: Tensor) -> Tensor:
-    return (values.unflatten(1, (weights.shape[1], -1)) * weights.unsqueeze(2)).flatten(1)
-
-
-@parallel_kernel
-def _softmax(rows, sources, targets, own, weights):
-    """Turn the own logits in place, and those of the edges, into weights that sum to one for each target."""
-    indptr, indices = rows
-    zero, slope = own.dtype.type(0), own.dtype.type(SLOPE)
-    for row in numba.prange(len(indptr) - 1):
-        for head in range(own.shape[1]):
-            peak = own[row, head]
-            for edge in range(indptr[row], indptr[row + 1]):
-                logit = sources[indices[edge], head] + targets[row, head]
-                logit = logit if logit > zero else slope * logit
-                weights[edge, head] = logit
-                peak = max(peak, logit)
-            total = np.exp(own[row, head] - peak)
-            own[row, head] = total
-            for edge in range(indptr[row], indptr[row + 1]):
-                weight = np.exp(weights[edge, head] - peak)
-                weights[edge, head] = weight
-                total += weight
-            own[row, head] /= total
-            for edge in range(indptr[row], indptr[row + 1]):
-                weights[edge, head] /= total
-
-
-@parallel_kernel
-def _softmax_gradient(rows, alphas, own, edges):
-    """Turn gradients of the weights in place into gradients of the logits: α (g - Σ α g)."""
-    indptr = rows[0]
-    own_weights, weights = alphas
-    for row in numba.prange(len(indptr) - 1):
-        for head in range(own.shape[1]):
-            mean = own_weights[row, head] * own[row, head]
-            for edge in range(indptr[row], indptr[row + 1]):
-                mean += weights[edge, head] * edges[edge, head]
-            own[row, head] = own_weights[row, head] * (own[row, head] - mean)
-            for edge in range(indptr[row], indptr[row + 1]):
-                edges[edge, head] = weights[edge, head] * (edges[edge, head] - mean)
-
-
-@parallel_kernel
-def _slope_gradient(rows, logits, edges, totals):
-    """Pass gradients of the edges' logits back through the LeakyReLU, and sum them for each target."""
-    indptr, indices = rows
-    sources, targets = logits
-    zero, slope = totals.dtype.type(0), totals.dtype.type(SLOPE)
-    for row in numba.prange(len(indptr) - 1):
-        for edge in range(indptr[row], indptr[row + 1]):
-            for head in range(totals.shape[1]):
-                if sources[indices[edge], head] + targets[row, head] <= zero:
-                    edges[edge, head] *= slope
-                totals[row, head] += edges[edge, head]
-
-
-@parallel_kernel
-def _sum_at_sources(transposed, edges, totals):
-    indptr, _, positions = transposed
-    for row in numba.prange(len(indptr) - 1):
-        for place in range(indptr[row], indptr[row + 1]):
-            for head in range(totals.shape[1]):
-                totals[row, head] += edges[positions[place], head]
+def _logits(values: Tensor, projection: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+    """What each source sends and each target receives: (sources, heads), (targets, heads)."""
+    sent, received = (values @ projection).chunk(2, dim=1)
+    return sent.contiguous(), received[: edges.num_targets].contiguous()

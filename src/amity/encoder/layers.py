@@ -5,8 +5,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from amity.encoder.aggregation import Edges, weighted_sums
+from amity.encoder.aggregation import weighted_sums
 from amity.encoder.attention import attend
+from amity.encoder.edges import Edges
+
+FEWER = 2
+"""So many times fewer must the targets be for their sums to be mapped: such sums are as wide as all heads together."""
 
 
 class GatLayer(nn.Module):
@@ -23,8 +27,19 @@ class GatLayer(nn.Module):
     def forward(
         self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
     ) -> Float[Tensor, "targets dim"]:
-        """The attention of each target over its sources and itself."""
-        return attend(targets @ self.weight, sources @ self.weight, self.attention, edges) + self.bias
+        """The attention of each target over its sources and itself; the targets are the first of the sources.
+
+        A sum of W h is W times a sum of h: the map is applied to whichever are fewer.
+        """
+        heads = self.attention.shape[1]
+        if len(sources) > FEWER * len(targets):
+            slices = self.weight.unflatten(1, (heads, -1))
+            projection = torch.einsum("ihw,phw->iph", slices, self.attention).flatten(1)
+            heard = torch.bmm(attend(sources, projection, edges, groups=1), slices.transpose(0, 1))
+        else:
+            projection = torch.cat([torch.block_diag(*vectors).T for vectors in self.attention], dim=1)
+            heard = attend(sources @ self.weight, projection, edges, groups=heads)
+        return heard.transpose(0, 1).flatten(1) + self.bias
 
 
 class SageLayer(nn.Module):
