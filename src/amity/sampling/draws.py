@@ -33,9 +33,20 @@ def choose(chosen, size, key):
     """
     count = len(chosen)
     for i in range(count):
-        last = size - count + i
-        draw = below(mix(key + i * STRIDE), last + 1)
-        taken = False
-        for j in range(i):
-            taken |= chosen[j] == draw
-        chosen[i] = last if taken else draw
+        chosen[i] = below(mix(key + i * STRIDE), size - count + i + 1)
+    seen = np.uint64(0)  # Bit d modulo 64 of every draw d: where it is not set, d is new, and nothing need be searched.
+    for i in range(count):
+        bit = np.uint64(1) << np.uint64(chosen[i] & 63)
+        if seen & bit and (size <= 64 or _stands(chosen, i)):
+            chosen[i] = size - count + i
+            bit = np.uint64(1) << np.uint64(chosen[i] & 63)
+        seen |= bit
+
+
+@kernel
+def _stands(chosen, i):
+    """Whether what stands at place i stands before it, too."""
+    taken = False
+    for j in range(i):
+        taken |= chosen[j] == chosen[i]
+    return taken

@@ -16,6 +16,8 @@ from amity.splitting.streams import find_edge
 
 ALL = -1
 """The fan-out that takes every neighbour."""
+RUN = 256
+"""Nodes whose neighbours one thread draws at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,10 @@ def sample_neighbors(
     indptr, indices, hops = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [0, len(nodes)]
     num_edges = 0
     for hop, limit in enumerate(fanout):
-        begin = hops[-2]
-        holes = np.sort(_holes(*rows, nodes, slots, (*banned, begin))) if len(banned[0]) else _NONE
-        offsets, found = _draw(
-            *rows, nodes[begin:], holes, limit if limit >= 0 else np.iinfo(np.int64).max, (seed, hop)
-        )
+        newest = nodes[hops[-2] :]
+        holes = _group(_holes(*rows, nodes, slots, (*banned, hops[-2])), len(newest))
+        most = limit if limit >= 0 else np.iinfo(np.int64).max
+        offsets, found = _draw(*rows, newest, holes, most, (seed, hop))
         nodes, slots, positions = number(nodes, slots, found)
         indptr.append(num_edges + offsets[1:])
         num_edges += len(found)
@@ -93,66 +94,75 @@ def _both_ways(pairs: Pairs | None) -> tuple[Int64[ndarray, "pairs"], Int64[ndar
     return np.concatenate([sources, targets]), np.concatenate([targets, sources])
 
 
-@kernel
+def _group(holes: Int64[ndarray, "holes"], count: int) -> tuple[Int64[ndarray, "count_and_one"], ndarray]:
+    """The distinct ranks of the holes of each of `count` nodes, end to end, and where those of each begin."""
+    holes = np.unique(holes[holes >= 0])
+    starts = np.searchsorted(holes, np.arange(count + 1) << 32) if len(holes) else np.zeros(count + 1, np.int64)
+    return starts, holes & 0xFFFFFFFF
+
+
+@parallel_kernel
 def _holes(indptr, indices, nodes, slots, banned):
-    """Where the banned edges of the newest nodes lie in `indices`, unsorted and distinct."""
+    """For each banned edge of the newest nodes: which of them, shifted by 32, and its rank in the row; else -1."""
     sources, targets, begin = banned
-    holes = set()
-    holes.add(np.int64(-1))
-    for i in range(len(sources)):
-        if position_of(nodes, slots, sources[i]) >= begin:
-            holes.add(find_edge(indptr, indices, sources[i], targets[i]))
-    holes.remove(np.int64(-1))
-    places = np.empty(len(holes), np.int64)
-    for i, hole in enumerate(holes):
-        places[i] = hole
-    return places
+    holes = np.full(len(sources), np.int64(-1))
+    for i in numba.prange(len(sources)):
+        newest = position_of(nodes, slots, sources[i]) - begin
+        if newest >= 0:
+            place = find_edge(indptr, indices, sources[i], targets[i])
+            if place >= 0:
+                holes[i] = (newest << 32) + place - indptr[sources[i]]
+    return holes
 
 
 @parallel_kernel
 def _draw(indptr, indices, nodes, holes, limit, key):
     """The neighbours drawn for each node, end to end, and where those of each begin."""
-    sizes = np.empty(len(nodes), np.int64)
+    starts, ranks = holes
+    begins, sizes = np.empty(len(nodes), np.int64), np.empty(len(nodes), np.int64)
     for i in numba.prange(len(nodes)):
-        sizes[i] = indptr[nodes[i] + 1] - indptr[nodes[i]] - _count_holes(indptr, nodes[i], holes)
+        begins[i] = indptr[nodes[i]]
+        sizes[i] = indptr[nodes[i] + 1] - begins[i] - (starts[i + 1] - starts[i])
     offsets = np.zeros(len(nodes) + 1, np.int64)
     for i in range(len(nodes)):
         offsets[i + 1] = offsets[i] + min(sizes[i], limit)
-    places = np.empty(offsets[-1], np.int64)
-    for i in numba.prange(len(nodes)):
-        chosen = places[offsets[i] : offsets[i + 1]]
-        _choose_places(chosen, sizes[i], keyed(key[0], key[1], nodes[i]))
-        _step_over(chosen, indptr[nodes[i]], indptr[nodes[i] + 1], holes)
     found = np.empty(offsets[-1], indices.dtype)
-    for i in numba.prange(len(places)):
-        found[i] = indices[places[i]]
+    for run in numba.prange(-(-len(nodes) // RUN)):
+        rows = run * RUN, min(len(nodes), (run + 1) * RUN)
+        _choose_ranks(found, offsets, sizes, nodes, rows, key)
+        _step_over(found, offsets, starts, ranks, rows)
+        _gather(found, offsets, begins, indices, rows)
     return offsets, found
 
 
 @kernel
-def _count_holes(indptr, node, holes):
-    if len(holes) == 0:
-        return 0
-    return np.searchsorted(holes, indptr[node + 1]) - np.searchsorted(holes, indptr[node])
+def _choose_ranks(found, offsets, sizes, nodes, rows, key):
+    """Choose for each node as many ranks among the neighbours that remain as there is room for."""
+    for i in range(*rows):
+        first, count = offsets[i], offsets[i + 1] - offsets[i]
+        if count < sizes[i]:
+            choose(found[first : first + count], sizes[i], keyed(key[0], key[1], nodes[i]))
+        else:
+            for rank in range(count):
+                found[first + rank] = rank
 
 
 @kernel
-def _choose_places(chosen, size, key):
-    if len(chosen) < size:
-        choose(chosen, size, key)
-    else:
-        for i in range(size):
-            chosen[i] = i
+def _step_over(found, offsets, starts, holes, rows):
+    """Turn ranks among the neighbours that remain into ranks among all."""
+    for i in range(*rows):
+        if starts[i] == starts[i + 1]:
+            continue
+        for place in range(offsets[i], offsets[i + 1]):
+            hole = starts[i]
+            while hole < starts[i + 1] and holes[hole] <= found[place]:
+                found[place] += 1
+                hole += 1
 
 
 @kernel
-def _step_over(chosen, begin, end, holes):
-    """Turn ranks among the neighbours that remain into places in `indices`."""
-    first = np.searchsorted(holes, begin) if len(holes) else 0
-    for i in range(len(chosen)):
-        place = begin + chosen[i]
-        hole = first
-        while hole < len(holes) and holes[hole] <= place and holes[hole] < end:
-            place += 1
-            hole += 1
-        chosen[i] = place
+def _gather(found, offsets, begins, indices, rows):
+    """Turn ranks into neighbours; a pass of its own, so that the processor has many reads under way at once."""
+    for i in range(*rows):
+        for place in range(offsets[i], offsets[i + 1]):
+            found[place] = indices[begins[i] + found[place]]

@@ -4,8 +4,16 @@ A slot holds 0 (free), or the low half of a node beside its position and one, so
 """
 
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-from amity.kernels import kernel, mix
+from amity.kernels import kernel
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 by the golden ratio: the top bits of a product with it spread runs of nodes evenly (Knuth, 1998, 6.4)."""
+AHEAD = 32
+"""How many nodes ahead slots are asked for, so that a look-up need not wait for the memory."""
 
 
 @kernel
@@ -20,38 +28,43 @@ def number(nodes, slots, found):
     if 2 * len(grown) > len(slots):
         slots = _rehash(nodes, len(grown))
     positions = np.empty(len(found), np.int32)
-    size = len(nodes)
+    shift, size = _shift(slots), len(nodes)
     for i in range(len(found)):
+        _prefetch(slots, _home(np.int64(found[min(i + AHEAD, len(found) - 1)]), shift))
         node = np.int64(found[i])
-        slot, position = _probe(grown, slots, node)
-        if position < 0:
-            grown[size] = node
+        slot = _probe(grown, slots, node, shift)
+        if slots[slot] == 0:
             slots[slot] = _entry(node, size)
-            position = size
+            grown[size] = node
             size += 1
-        positions[i] = position
+        positions[i] = _position(slots[slot])
     return grown[:size], slots, positions
 
 
 @kernel
 def position_of(nodes, slots, node):
     """The position of one node, or -1 where it has none."""
-    return _probe(nodes, slots, node)[1] if len(slots) else np.int64(-1)
+    return _position(slots[_probe(nodes, slots, node, _shift(slots))]) if len(slots) else np.int64(-1)
 
 
 @kernel
-def _probe(nodes, slots, node):
-    """The slot where a node is or would be, and its position or -1."""
-    mask = np.uint64(len(slots) - 1)
-    slot = np.uint64(mix(node)) & mask
-    while slots[slot] != 0:
-        entry = slots[slot]
-        position = (entry & 0xFFFFFFFF) - 1
-        # The halves agree for one node in 2^32 at most: only graphs past 2^31 nodes ever compare in vain.
-        if (entry >> 32) == ((node << 32) >> 32) and nodes[position] == node:
-            return slot, position
-        slot = (slot + np.uint64(1)) & mask
-    return slot, np.int64(-1)
+def _probe(nodes, slots, node, shift):
+    """The slot where a node is, or would be."""
+    slot = _home(node, shift)
+    while slots[slot] != 0 and not _holds(nodes, slots[slot], node):
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot
+
+
+@kernel
+def _holds(nodes, entry, node):
+    # The halves agree for one node in 2^32 at most: only graphs past 2^31 nodes ever compare in vain.
+    return (entry >> 32) == ((node << 32) >> 32) and nodes[_position(entry)] == node
+
+
+@kernel
+def _home(node, shift):
+    return np.int64((np.uint64(node) * GOLDEN) >> shift)
 
 
 @kernel
@@ -60,12 +73,44 @@ def _entry(node, position):
 
 
 @kernel
+def _position(entry):
+    return (entry & 0xFFFFFFFF) - 1
+
+
+@kernel
+def _shift(slots):
+    """64 less the logarithm of the number of slots."""
+    shift = np.uint64(64)
+    capacity = len(slots)
+    while capacity > 1:
+        capacity >>= 1
+        shift -= np.uint64(1)
+    return shift
+
+
+@kernel
 def _rehash(nodes, size):
     capacity = 16
     while capacity < 2 * size:
         capacity *= 2
     slots = np.zeros(capacity, np.int64)
+    shift = _shift(slots)
     for position in range(len(nodes)):
-        slot, _ = _probe(nodes, slots, nodes[position])
-        slots[slot] = _entry(nodes[position], position)
+        slots[_probe(nodes, slots, nodes[position], shift)] = _entry(nodes[position], position)
     return slots
+
+
+@intrinsic
+def _prefetch(typing_context, array, place):
+    """Ask for one element of an array, to be written soon, and do not wait for it."""
+
+    def generate(context, builder, signature, arguments):
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), byte)
+        wanted = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        ask = cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
+        builder.call(ask, [address, word(1), word(3), word(1)])  # to write, to keep in every cache, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
