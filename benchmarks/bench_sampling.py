@@ -1,24 +1,45 @@
-"""Sampled edges a second of our neighbour sampler: fan-out 15 x 10 on a power-law graph, deduplicated.
+"""Sampled edges a second of our neighbour sampler beside those of PyTorch Geometric and DGL: fan-out 15 x 10.
 
-    python benchmarks/bench_sampling.py [--json] [--people 1000000] [--friendships 20000000] [--repeats 5]
+    python benchmarks/bench_sampling.py [--json] [--people 1000000] [--friendships 20000000] [--data ../shared/data]
 
-A batch is `size` friendships and as many uniform nodes, so about three seeds a friendship; an edge is one neighbour
-drawn. The best of several passes over the same batches counts: the others measure what else the machine does.
+A batch is `size` friendships and as many uniform nodes, so about three seeds a friendship. All sample the same
+batches, in turn, on two threads; each is credited with the edges that it drew. Ours always leaves out the friendships
+of the batch, both ways.
+
+- pyg: `torch.ops.torch_sparse.neighbor_sample`, what a NeighborLoader calls without pyg-lib, without exclusion (it has
+  none). It runs on one thread, so that two batches are sampled at once, as by two workers, and nothing is charged for
+  handing them over.
+- dgl: `NeighborSampler.sample_blocks` with 32-bit ids, fused or not, whichever is faster here; with exclusion
+  (`exclude_edges`), and in a second row without. It runs in an environment of its own: peers/dgl_environment.py.
+- C no-dedup bound: a compiled loop that draws with replacement, reads each neighbour once and numbers nothing, for the
+  nodes that ours expanded. A ratio of 0.5 means that ours takes twice as long as that.
 """
 
-import argparse
-import json
-import time
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numba
 import numpy as np
+import torch
 
 from amity.graph import Adjacency
-from amity.kernels import kernel
+from amity.ingestion import IngestionConfig, ingest
+from amity.kernels import kernel, mix, parallel_kernel
 from amity.sampling import sample_neighbors
 from amity.splitting import Pairs
+from measure import Row, options, paired, show
+from peers.dgl_environment import DglSampler
 
 FANOUT = (15, 10)
+SIZES = (512, 1024)
+BATCHES = 10
+"""Batches that one run samples."""
+REPOSITORY = Path(__file__).parents[1]
+
+Batches = list[tuple[np.ndarray, Pairs]]
 
 
 def power_law_graph(people: int, friendships: int, seed: int = 0) -> Adjacency:
@@ -34,7 +55,7 @@ def power_law_graph(people: int, friendships: int, seed: int = 0) -> Adjacency:
     return Adjacency(indptr, targets[apart].astype(np.int32))
 
 
-def draw_batches(adjacency: Adjacency, size: int, count: int, seed: int = 1) -> list[tuple[np.ndarray, Pairs]]:
+def draw_batches(adjacency: Adjacency, size: int, count: int, seed: int = 1) -> Batches:
     """Seeds and the pairs that their blocks must not hold."""
     rng = np.random.default_rng(seed)
     batches = []
@@ -47,66 +68,111 @@ def draw_batches(adjacency: Adjacency, size: int, count: int, seed: int = 1) -> 
     return batches
 
 
-def edges_per_second(adjacency: Adjacency, batches: list[tuple[np.ndarray, Pairs]], repeats: int) -> dict[str, float]:
-    """The best rate of several passes, and what a block holds on average."""
-    best_s, edges, nodes = float("inf"), 0, 0
-    for _ in range(repeats + 1):  # one to compile and to warm the caches
-        start_s, edges, nodes = time.perf_counter(), 0, 0
-        for seed, (seeds, pairs) in enumerate(batches):
-            block = sample_neighbors(adjacency, seeds, fanout=FANOUT, seed=seed, excluded=pairs)
-            edges, nodes = edges + block.num_edges, nodes + len(block.nodes)
-        best_s = min(best_s, time.perf_counter() - start_s)
-    return {
-        "ours": edges / best_s,
-        "edges_per_batch": edges / len(batches),
-        "nodes_per_batch": nodes / len(batches),
-        "ms_per_batch": 1000 * best_s / len(batches),
-    }
+def sample_ours(adjacency: Adjacency, batches: Batches) -> int:
+    """Sample all batches and return how many edges were drawn."""
+    return sum(
+        sample_neighbors(adjacency, seeds, fanout=FANOUT, seed=step, excluded=pairs).num_edges
+        for step, (seeds, pairs) in enumerate(batches)
+    )
+
+
+def pyg_sampler(adjacency: Adjacency, batches: Batches) -> Callable[[], int]:
+    """The same by PyTorch Geometric's compiled sampler, two batches at once."""
+    import torch_sparse  # noqa: F401, PLC0415 # pyright: ignore[reportMissingImports] - it registers the operator
+
+    rows = torch.from_numpy(np.array(adjacency.indptr)), torch.from_numpy(adjacency.indices.astype(np.int64))
+    pool = ThreadPoolExecutor(2)
+
+    def sample(batch: tuple[np.ndarray, Pairs]) -> int:
+        replace, directed = False, True
+        drawn = torch.ops.torch_sparse.neighbor_sample(
+            *rows, torch.from_numpy(batch[0]), list(FANOUT), replace, directed
+        )
+        return len(drawn[1])
+
+    return lambda: sum(pool.map(sample, batches))
+
+
+def bound_sampler(adjacency: Adjacency, batches: Batches) -> Callable[[], int]:
+    """Draws with replacement of as many neighbours for the same nodes."""
+    blocks = [sample_neighbors(adjacency, s, fanout=FANOUT, seed=i, excluded=p) for i, (s, p) in enumerate(batches)]
+    work = [(block.nodes[: block.hops[-2]], block.indptr) for block in blocks]
+    found = [np.empty(block.num_edges, adjacency.indices.dtype) for block in blocks]
+
+    def sample() -> int:
+        for (nodes, indptr), places in zip(work, found, strict=True):
+            draw_with_replacement(adjacency.indptr, adjacency.indices, nodes, indptr, places)
+        return sum(map(len, found))
+
+    return sample
+
+
+@parallel_kernel
+def draw_with_replacement(indptr, indices, nodes, starts, found):
+    """As many neighbours of each node as `starts` says, without numbering what is found."""
+    for i in numba.prange(len(nodes)):
+        _draw_row(indices, indptr[nodes[i]], indptr[nodes[i] + 1], (starts[i], starts[i + 1]), found)
 
 
 @kernel
-def random_reads(values, places):
-    """The sum of values at random places: what the memory allows at most."""
-    total = 0
-    for place in places:
-        total += values[place]
-    return total
+def _draw_row(indices, begin, end, places, found):
+    for place in range(*places):
+        rank = ((np.uint64(mix(place)) >> np.uint64(32)) * np.uint64(end - begin)) >> np.uint64(32)
+        found[place] = indices[begin + np.int64(rank)]
 
 
-def read_rate(adjacency: Adjacency, repeats: int) -> float:
-    """Random reads of neighbours a second, on one thread."""
-    places = np.random.default_rng(2).integers(0, adjacency.num_edges, 2_000_000)
-    best_s = float("inf")
-    for _ in range(repeats + 1):
-        start_s = time.perf_counter()
-        random_reads(adjacency.indices, places)
-        best_s = min(best_s, time.perf_counter() - start_s)
-    return len(places) / best_s
+def compare(name: str, ours: Callable[[], int], peer: Callable[[], int], repeats: int) -> Row:
+    """Edges a second of both, each credited with the edges that it draws."""
+    seconds = paired(ours, peer, repeats=repeats)
+    rates = np.array([ours(), peer()]) / seconds
+    return Row(name, *np.median(rates, axis=0).tolist(), float(np.median(rates[:, 0] / rates[:, 1])), "edges/s")
+
+
+def measure_graph(name: str, adjacency: Adjacency, repeats: int) -> Iterator[Row]:
+    """All rows of one graph."""
+    batches = {size: draw_batches(adjacency, size, BATCHES) for size in SIZES}
+    with tempfile.TemporaryDirectory() as folder:
+        save(adjacency, [batch for size in SIZES for batch in batches[size]], Path(folder))
+        with DglSampler(Path(folder), FANOUT) as dgl:
+            for position, size in enumerate(SIZES):
+                run = range(position * BATCHES, (position + 1) * BATCHES)
+                ours, what = lambda size=size: sample_ours(adjacency, batches[size]), f"15x10 batch {size} {name}"
+                peers = {
+                    f"pyg {what}": pyg_sampler(adjacency, batches[size]),
+                    f"dgl {what}": lambda run=run: dgl.sample(run, excluding=True),
+                    f"dgl {what}, nothing excluded by dgl": lambda run=run: dgl.sample(run, excluding=False),
+                    f"C no-dedup bound {what}": bound_sampler(adjacency, batches[size]),
+                }
+                for label, peer in peers.items():
+                    yield compare(label, ours, peer, repeats)
+
+
+def save(adjacency: Adjacency, batches: Sequence[tuple[np.ndarray, Pairs]], folder: Path) -> None:
+    """Write what the process of DGL reads."""
+    np.save(folder / "indptr.npy", adjacency.indptr)
+    np.save(folder / "indices.npy", adjacency.indices)
+    for i, (seeds, pairs) in enumerate(batches):
+        for name, values in (("seeds", seeds), ("sources", pairs.sources), ("targets", pairs.targets)):
+            np.save(folder / f"{name}{i}.npy", values)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = options(__doc__, repeats=3)
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--friendships", type=int, default=20_000_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    adjacency = power_law_graph(options.people, options.friendships)
-    reads = read_rate(adjacency, options.repeats)
-    rows = [{"name": "random reads of neighbours, 1 thread (bound)", "ours": reads, "unit": "reads/s"}]
-    for size in (512, 1024):
-        batches = draw_batches(adjacency, size, 10)
-        for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
-            numba.set_num_threads(threads)
-            row = {"name": f"sampled edges, batch {size}, {threads} threads", "unit": "edges/s"}
-            rows.append(row | edges_per_second(adjacency, batches, options.repeats))
-    if options.json:
-        print(json.dumps({"rows": rows}))
-        return
-    for row in rows:
-        detail = ", ".join(f"{name} {value:,.1f}" for name, value in row.items() if name.endswith("batch"))
-        print(f"{row['name']:48} {row['ours'] / 1e6:8.1f} M/s  {detail}")
+    parser.add_argument(
+        "--data", type=Path, default=REPOSITORY / "../shared/data", help="where fb100_many is, if it is"
+    )
+    chosen = parser.parse_args()
+    numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+    rows = list(measure_graph("power-law", power_law_graph(chosen.people, chosen.friendships), chosen.repeats))
+    if (chosen.data / "fb100_many").is_dir():
+        settings = tomllib.loads((REPOSITORY / "examples/datasets/fb100.toml").read_text())["ingestion"]
+        with tempfile.TemporaryDirectory() as folder:
+            graph = ingest(chosen.data / "fb100_many", Path(folder) / "graph", IngestionConfig(**settings))
+            rows += measure_graph("fb100_many", graph.messages, chosen.repeats)
+    show(rows, as_json=chosen.json)
 
 
 if __name__ == "__main__":

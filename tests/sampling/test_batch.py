@@ -53,7 +53,8 @@ def heard(batch: Batch) -> set[tuple[int, int]]:
 
 def test_an_epoch_visits_every_supervision_pair_once(split):
     maker = BatchMaker.prepare(split, CONFIG, seed=3)
-    pairs = [pair for step in range(maker.steps_per_epoch) for pair in asked(maker(step))][: split.supervision.count]
+    steps = -(-split.supervision.count // CONFIG.batch_size)
+    pairs = [pair for step in range(steps) for pair in asked(maker(step))][: split.supervision.count]
     expected = zip(split.supervision.sources.tolist(), split.supervision.targets.tolist(), strict=True)
     assert sorted((min(pair), max(pair)) for pair in pairs) == sorted(expected)
 
@@ -176,3 +177,12 @@ def test_more_pairs_a_step_than_there_are_begin_the_next_epoch(shop):
 def test_a_fanout_below_all_is_refused():
     with pytest.raises(ValidationError):
         SamplingConfig(fanout=(5, -2))
+
+
+@pytest.mark.parametrize("supervision", [1.0, 0.5])
+def test_the_frequency_of_a_node_counts_its_supervising_friendships(make_random_friend_graph, tmp_path, supervision):
+    graph = make_random_friend_graph(100, 1200, 4)
+    split = split_edges(graph, SplittingConfig(supervision=supervision), tmp_path, seed=1)
+    ends = np.concatenate([split.supervision.sources, split.supervision.targets])
+    frequency = BatchMaker.prepare(split, CONFIG, seed=3).frequency
+    assert np.array_equal(frequency, np.bincount(ends, minlength=graph.num_nodes))

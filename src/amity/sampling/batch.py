@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amity.sampling.draws import keyed
-from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, uniform_nodes
+from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths, uniform_nodes
 from amity.sampling.neighbors import Block, sample_neighbors
 from amity.sampling.numbering import number
 from amity.sampling.order import shuffled
@@ -59,22 +59,20 @@ class BatchMaker:
     split: Split
     config: SamplingConfig
     seed: int
-    frequency: Int64[ndarray, "nodes"]
+    frequency: Int32[ndarray, "nodes"]
     """How many supervising edges end at each node; a friendship ends at both."""
 
     @classmethod
     def prepare(cls, split: Split, config: SamplingConfig, *, seed: int) -> "BatchMaker":
-        """Count, in one pass over the supervision pairs, how often each node can be a positive."""
-        frequency = np.zeros(split.train.num_nodes, np.int64)
-        count_ends(frequency, split.supervision.targets)
-        if split.train.target.undirected:
-            count_ends(frequency, split.supervision.sources)
+        """Count how often each node can be a positive: its degree, where all train friendships supervise."""
+        target, pairs = split.train.target, split.supervision
+        if target.undirected and 2 * pairs.count == target.adjacency.num_edges:
+            return cls(split, config, seed, row_lengths(target.adjacency))
+        frequency = np.zeros(split.train.num_nodes, np.int32)
+        count_ends(frequency, pairs.targets)
+        if target.undirected:
+            count_ends(frequency, pairs.sources)
         return cls(split, config, seed, frequency)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many steps it takes to visit every supervision pair."""
-        return -(-self.split.supervision.count // self.config.batch_size)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step: a pure function of the split, the section, the seed and the step."""

@@ -2,7 +2,7 @@
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, Integer
+from jaxtyping import Bool, Float32, Int32, Int64, Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency
@@ -32,7 +32,7 @@ def mask_known(
 
 
 def log_draw_rates(
-    frequency: Int64[ndarray, "columns"], *, per_edge: float, per_candidate: float
+    frequency: Integer[ndarray, "columns"], *, per_edge: float, per_candidate: float
 ) -> Float32[ndarray, "columns"]:
     """Log of how often each column's node is expected to be drawn in one step: log(f per_edge + per_candidate).
 
@@ -43,11 +43,24 @@ def log_draw_rates(
     return np.log(frequency * per_edge + per_candidate).astype(np.float32)
 
 
+def row_lengths(adjacency: Adjacency) -> Int32[ndarray, "nodes"]:
+    """The number of neighbours of each node, in half the memory of `Adjacency.degrees`."""
+    return _row_lengths(adjacency.indptr)
+
+
 @kernel
 def count_ends(counts, ends):
     """Add to `counts`, in place, how often each node stands in `ends`."""
     for node in ends:
         counts[node] += 1
+
+
+@parallel_kernel
+def _row_lengths(indptr):
+    lengths = np.empty(len(indptr) - 1, np.int32)
+    for row in numba.prange(len(lengths)):
+        lengths[row] = indptr[row + 1] - indptr[row]
+    return lengths
 
 
 @kernel

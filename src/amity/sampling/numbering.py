@@ -30,7 +30,8 @@ def number(nodes, slots, found):
     positions = np.empty(len(found), np.int32)
     shift, size = _shift(slots), len(nodes)
     for i in range(len(found)):
-        _prefetch(slots, _home(np.int64(found[min(i + AHEAD, len(found) - 1)]), shift))
+        ahead = np.int64(found[min(i + AHEAD, len(found) - 1)])
+        _prefetch(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue] - numba gives the first argument
         node = np.int64(found[i])
         slot = _probe(grown, slots, node, shift)
         if slots[slot] == 0:
@@ -101,7 +102,7 @@ def _rehash(nodes, size):
 
 
 @intrinsic
-def _prefetch(typing_context, array, place):
+def _prefetch(_typing, array, _place):
     """Ask for one element of an array, to be written soon, and do not wait for it."""
 
     def generate(context, builder, signature, arguments):
