@@ -3,7 +3,6 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,15 +14,10 @@ from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
 from amity.ingestion import IngestionConfig
 from amity.log import Progress
+from amity.pipeline.validation import validation
 from amity.retrieval import Retriever
 from amity.splitting import HeldOut, Split
 from amity.training import Journal, Recipe
-
-VALIDATION_QUERIES, VALIDATION_LENGTH = 2000, 50
-"""Queries that one validation asks at most, and the length of the lists whose recall it takes.
-
-They are no settings of `[evaluation]`: what is learned must not depend on how it is judged afterwards.
-"""
 
 
 def read_graph(data: Path | str, config: IngestionConfig | None = None, *, storage: Path | None = None) -> Graph:
@@ -65,9 +59,8 @@ def train(split: Split, config: Config | None = None, *, journal: Journal | None
     """
     config = config or Config()
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
-    return training.train_model(
-        split, recipe, seed=config.seed, validate=_validate(split, config.seed), journal=journal
-    )
+    validate = validation(split, recipe, seed=config.seed)
+    return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal)
 
 
 def embed(
@@ -86,18 +79,6 @@ def evaluate(
     """
     embeddings = retriever.embeddings
     return evaluation.evaluate(retriever, embeddings.graph, held_out, config, seed=seed, vectors=embeddings.vectors)
-
-
-def _validate(split: Split, seed: int) -> Callable[[Model], float]:
-    """Recall on the validation part, in the harness in which the test part will be judged."""
-    config = EvaluationConfig(queries=VALIDATION_QUERIES, k=(VALIDATION_LENGTH,), headline=VALIDATION_LENGTH)
-
-    def validate(model: Model) -> float:
-        retriever = Retriever.build(embed(model, split.train), seed=seed)
-        found = evaluate(retriever, split.valid, config, seed=seed)
-        return float(found.values[f"recall@{VALIDATION_LENGTH}"].mean())
-
-    return validate
 
 
 def _storage(directory: Path | None) -> Path:
