@@ -8,7 +8,8 @@ it; ids are text (`user_12345678`) or sparse 63-bit integers. Then each side rea
 `ru_maxrss` is its peak memory, on two threads. DuckDB does the same relational work in the SQL of an engineer: distinct
 ends numbered in their order, two joins to rows, the reverse of every pair, DISTINCT, ORDER BY, offsets by counts; it
 writes Parquet, and we a graph directory. Both must find the same numbers of nodes and edges. DuckDB may drop the order
-of rows while it works, takes rows as 32-bit integers, and has twice our memory; what it lacks it spills to disk.
+of rows while it works, takes rows as 32-bit integers, and has twice our memory (`--peer-memory-gib`); what it lacks it
+spills to disk.
 """
 
 import multiprocessing
@@ -39,6 +40,8 @@ class Run:
     """What one side took, and what it found."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all threads: what the seconds would follow on a quiet machine."""
     peak_mib: float
     nodes: int
     edges: int
@@ -79,10 +82,9 @@ def ingest_ours(data: Path, out: Path, memory_gib: float) -> Run:
         pa.Table.from_batches([next(pq.ParquetFile(data / "edges.parquet").iter_batches(1000))]), tiny / "edges.parquet"
     )
     ingest(tiny, out / "tiny_graph", config)
-    begin = time.perf_counter()
+    begin = time.perf_counter(), time.process_time()
     graph = ingest(data, out / "graph", config)
-    seconds = time.perf_counter() - begin
-    return Run(seconds, peak_mib(), graph.num_nodes, graph.target.adjacency.num_edges)
+    return finished(begin, graph.num_nodes, graph.target.adjacency.num_edges)
 
 
 def ingest_duckdb(data: Path, out: Path, memory_gib: float) -> Run:
@@ -90,7 +92,7 @@ def ingest_duckdb(data: Path, out: Path, memory_gib: float) -> Run:
     import duckdb  # noqa: PLC0415
 
     out.mkdir(parents=True)
-    begin = time.perf_counter()
+    begin = time.perf_counter(), time.process_time()
     with duckdb.connect() as base:
         base.execute(f"PRAGMA threads={THREADS}")
         base.execute(f"SET memory_limit='{memory_gib} GiB'; SET temp_directory='{out}/spilled'")
@@ -117,12 +119,13 @@ def ingest_duckdb(data: Path, out: Path, memory_gib: float) -> Run:
         for name in ("indices", "indptr", "ids"):
             base.execute(f"COPY {name} TO '{out}/{name}.parquet'")
         nodes, edges = (pq.read_metadata(out / f"{name}.parquet").num_rows for name in ("ids", "indices"))
-    return Run(time.perf_counter() - begin, peak_mib(), nodes, edges)
+        return finished(begin, nodes, edges)
 
 
-def peak_mib() -> float:
-    """The peak memory of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def finished(begin: tuple[float, float], nodes: int, edges: int) -> Run:
+    """What this process took since then."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Run(time.perf_counter() - begin[0], time.process_time() - begin[1], peak, nodes, edges)
 
 
 def apart(work: Callable[..., Run], *arguments: object) -> Run:
@@ -131,10 +134,10 @@ def apart(work: Callable[..., Run], *arguments: object) -> Run:
         return pool.apply(work, arguments)
 
 
-def compare(data: Path, folder: Path, rows: int, kind: str, memory_gib: float) -> list[Row]:
+def compare(folder: Path, rows: int, kind: str, memory_gib: tuple[float, float]) -> list[Row]:
     """Both sides on one table."""
-    ours = apart(ingest_ours, data, folder / "ours", memory_gib)
-    peer = apart(ingest_duckdb, data, folder / "duckdb", 2 * memory_gib)
+    ours = apart(ingest_ours, folder / "data", folder / "ours", memory_gib[0])
+    peer = apart(ingest_duckdb, folder / "data", folder / "duckdb", memory_gib[1])
     if (ours.nodes, ours.edges) != (peer.nodes, peer.edges):
         raise SystemExit(f"The two disagree: {ours} against {peer}.")
     name = f"duckdb {rows // 1_000_000}M rows {kind} ids"
@@ -148,7 +151,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--nodes", type=int, default=10_000_000)
     parser.add_argument("--ids", nargs="+", choices=("string", "integer"), default=("string", "integer"))
-    parser.add_argument("--memory-gib", type=float, default=4.0, help="budget of ours; DuckDB has twice as much")
+    parser.add_argument("--memory-gib", type=float, default=4.0, help="budget of ours")
+    parser.add_argument("--peer-memory-gib", type=float, default=8.0, help="limit of DuckDB's buffers")
     parser.add_argument("--scratch", type=Path, help="where the tables and graphs may lie; default: a temporary place")
     chosen = parser.parse_args()
     os.environ.update(NUMBA_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS))
@@ -158,7 +162,7 @@ def main() -> None:
             data = Path(folder) / "data"
             data.mkdir()
             synthesize(data / "edges.parquet", chosen.rows, chosen.nodes, kind)
-            rows += compare(data, Path(folder), chosen.rows, kind, chosen.memory_gib)
+            rows += compare(Path(folder), chosen.rows, kind, (chosen.memory_gib, chosen.peer_memory_gib))
     show(rows, as_json=chosen.json)
 
 

@@ -22,6 +22,7 @@ from amity.ingestion.layout import Layout, Library, check_id_types, columns_of, 
 from amity.ingestion.nodes import Nodes, read_nodes, sort_nodes
 from amity.ingestion.schema import IngestionConfig, complete_config
 from amity.ingestion.sorting import PairSorter, Span, pair_keys
+from amity.ingestion.tables import ahead
 from amity.ingestion.values import check_ids
 from amity.ingestion.vocabulary import Finder, VocabularyBuilder, row_finder
 from amity.ingestion.waiting import NUMBERS, Waiting
@@ -189,7 +190,7 @@ def _write_relation(
     ) as sorter:  # fmt: skip
         if isinstance(edges, Waiting):
             report = edges.reports
-            for sources, targets, carried in edges.chunks(build.rows):
+            for sources, targets, carried in ahead(edges.chunks(build.rows)):
                 keys, positions, _, _ = pair_keys(sources, targets, span.target_bits, False, undirected)  # noqa: FBT003
                 sorter.add(keys, {field: values[positions] for field, values in carried.items()})
         else:
@@ -257,7 +258,7 @@ def _write_messages(build: _Build, relations: list[Relation], num_nodes: int) ->
         expected=sum(r.adjacency.num_edges * (2 - r.undirected) for r in relations), memory_bytes=build.memory_bytes,
     ) as sorter:  # fmt: skip
         for relation in relations:
-            for sources, targets in _slices(relation.adjacency, build.rows):
+            for sources, targets in ahead(_slices(relation.adjacency, build.rows)):
                 keys, _, _, _ = pair_keys(sources, targets, span.target_bits, False, not relation.undirected)  # noqa: FBT003
                 # A mirrored pair is as good as a straight one here: nothing is counted.
                 sorter.add(keys & ~1, {})

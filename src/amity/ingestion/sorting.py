@@ -117,7 +117,7 @@ class PairSorter:
                     writers[field].append(piece.carried[field])
                 degrees[1 + piece.first_row : 1 + piece.first_row + len(piece.degrees)] += piece.degrees
                 counted += piece.counted
-        np.save(directory / f"{names['indptr']}.npy", np.cumsum(degrees))
+        np.save(directory / f"{names['indptr']}.npy", np.cumsum(degrees, out=degrees))
         return counted
 
     def _pieces(self) -> Iterator[Bucket]:

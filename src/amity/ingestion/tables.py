@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ SUFFIXES = (".parquet", ".csv", ".tsv")
 """What a table can be, in the order in which a default layout looks for it."""
 
 _CSV_BLOCK_BYTES = 16 << 20
+T = TypeVar("T")
 _FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -68,7 +70,7 @@ class Table:
         first, wanted = 0, list(dict.fromkeys(columns))
         rows = max(1, rows // max(self.values_per_row.get(column, 1) for column in wanted))
         try:
-            for batch in _ahead(_batches(self.path, rows, wanted)):
+            for batch in ahead(_batches(self.path, rows, wanted)):
                 yield Chunk(self, first, dict(zip(batch.schema.names, batch.columns, strict=True)))
                 first += batch.num_rows
         except _FAULTS as error:
@@ -165,6 +167,15 @@ def open_table(data: Path, name: str, scratch: Path) -> Table:
     return Table(name, path, schema, bounds, _values_per_row(groups))
 
 
+def ahead(chunks: Iterator[T]) -> Iterator[T]:
+    """The same chunks; the next is made while one is in use."""
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = maker.submit(next, chunks, None)
+            yield chunk
+
+
 def _match(data: Path, pattern: str) -> list[str]:
     try:
         return sorted(str(path.relative_to(data)) for path in data.glob(pattern) if path.suffix in SUFFIXES)
@@ -218,15 +229,6 @@ def _copy_csv(path: Path, name: str, scratch: Path) -> Path:
 def _batches(path: Path, rows: int, columns: list[str], groups: list[int] | None = None) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path, buffer_size=1 << 22, page_checksum_verification=True) as file:
         yield from file.iter_batches(rows, row_groups=groups, columns=columns)
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next is read while one is in use."""
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = reader.submit(next, batches, None)
-            yield batch
 
 
 def _find_fault(table: Table, columns: list[str]) -> str:
