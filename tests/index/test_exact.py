@@ -4,12 +4,14 @@ import faiss
 import numba
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amity.index import exact, nothing_excluded
 from amity.index.exact import exact_index
 from amity.index.ranking import keep_largest, make_salts, to_key, to_position, to_score
+from amity.index.rounding import error_bounds, multiply, round_rows, round_together
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -82,6 +84,20 @@ def test_tiny_and_huge_numbers_are_ranked_by_their_true_products():
         assert hits.rows[0].tolist() == order
 
 
+@settings(deadline=None, max_examples=60)
+@given(size=st.integers(1, 300), dim=st.integers(1, 70), num_queries=st.integers(1, 20), seed=st.integers(0, 99))
+def test_products_of_integers_lie_within_their_bounds(size, dim, num_queries, seed):
+    vectors, queries = normal(size, dim, seed=seed), normal(num_queries, dim, seed=seed + 100)
+    vectors *= 10.0 ** (seed % 7)
+    asked, offered = round_rows(queries), round_together(vectors)
+    products = multiply(asked, offered, torch.empty(num_queries * size, dtype=torch.int32))
+    np.testing.assert_array_equal(products, asked.integers.astype(np.int64) @ offered.integers.astype(np.int64).T)
+    units, slack = error_bounds(asked, offered)
+    errors = np.abs(products * units[:, None] - queries.astype(np.float64) @ vectors.astype(np.float64).T)
+    assert (errors <= slack[:, None]).all()
+
+
+@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False), st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1))
 def test_a_key_orders_like_its_score_and_gives_score_and_position_back(score, other, position):
     salt = make_salts(3, np.arange(2))[1]
@@ -92,6 +108,7 @@ def test_a_key_orders_like_its_score_and_gives_score_and_position_back(score, ot
     assert to_position(key, salt) == position
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=60, unique=True), st.data())
 def test_quickselect_moves_the_largest_to_the_front(values, data):
     k = data.draw(st.integers(1, len(values) - 1))

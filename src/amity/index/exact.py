@@ -1,10 +1,11 @@
-"""Exact search: blocks of a matrix product, each reduced to the best candidates while it is still in the cache."""
+"""Exact search: blocks of a product of integers, each reduced to the best candidates while it is still in the cache."""
 
 from dataclasses import dataclass
 
 import numba
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt64
+import torch
+from jaxtyping import Float, Int64, UInt64
 from numpy import ndarray
 
 from amity.errors import IndexingError
@@ -22,14 +23,15 @@ from amity.index.ranking import (
     to_key,
     to_score,
 )
+from amity.index.rounding import error_bounds, multiply, round_rows, round_together
 from amity.index.threads import kernel_threads
 from amity.kernels import kernel, parallel_kernel, to_single
 
-QUERY_BLOCK = 512
+QUERY_BLOCK = 1024
 """How many queries are answered at once."""
 SCORE_BLOCK = 1 << 20
 """How many scores are computed before the best of them are picked: 4 MiB, within the last cache."""
-GLANCE = 32
+GLANCE = 128
 """How many scores are compared with the limit at a glance."""
 LARGEST_HALF = 65504.0
 """The largest finite number in half precision."""
@@ -42,8 +44,8 @@ class ExactIndex:
     """Compares a query with every candidate.
 
     The lists are those of the true inner products, rounded once to single precision, whatever the sizes of the
-    blocks, the order of the queries, the number of threads and the BLAS in use: the matrix product only tells
-    which candidates may enter, within its rounding error, and each of those is computed again.
+    blocks, the order of the queries, the number of threads and the machine: a product of rounded integers only tells
+    which candidates may enter, within its error (see `rounding`), and each of those is computed again.
     """
 
     vectors: Float[ndarray, "candidates dim"]
@@ -83,7 +85,6 @@ class ExactIndex:
             make_salts(self.seed, names),
             np.ascontiguousarray(excluded.indptr, np.int64),
             np.ascontiguousarray(excluded.indices, np.int64),
-            rounding_error(queries, self.longest),
         )
 
     def best_keys(self, questions: Questions, *, k: int) -> UInt64[ndarray, "queries kept"]:
@@ -96,15 +97,15 @@ class ExactIndex:
         return best
 
     def _search_block(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
-        queries, items = questions.vectors, self.vectors
-        width = max(1, SCORE_BLOCK // len(queries))
-        scores = np.empty(len(queries) * min(width, len(items)), np.float32)
-        state = np.zeros((len(queries), HEAD + k + max(k, 128)), np.uint64)
-        for first in range(0, len(items), width):
-            block = in_single(items[first : first + width])
-            product = scores[: len(queries) * len(block)].reshape(len(queries), len(block))
-            np.matmul(queries, block.T, out=product)
-            _select(product, first, block, questions, state, k)
+        asked = round_rows(questions.vectors)
+        width = max(1, SCORE_BLOCK // len(questions.vectors))
+        scratch = torch.empty(len(questions.vectors) * min(width, len(self.vectors)), dtype=torch.int32)
+        state = np.zeros((len(questions.vectors), HEAD + k + max(k, 128)), np.uint64)
+        for first in range(0, len(self.vectors), width):
+            items = in_single(self.vectors[first : first + width])
+            offered = round_together(items)
+            products = multiply(asked, offered, scratch)
+            _select(products, (first, items), questions, error_bounds(asked, offered), state, k)
         _finish(state, k)
         return state[:, HEAD : HEAD + k]
 
@@ -128,30 +129,27 @@ def exact_index(vectors: Float[ndarray, "candidates dim"], *, seed: int) -> Exac
     return ExactIndex(vectors, seed, longest)
 
 
-def rounding_error(queries: Float32[ndarray, "queries dim"], longest: float) -> Float32[ndarray, "queries"]:
-    """How far a score of the matrix product may lie from the true inner product.
-
-    |fl(x·y) − x·y| ≤ γ|x||y| with γ = n u / (1 − n u), in any order of summation (Higham, 2002, section 3.1);
-    doubled, and with room for numbers too small to be normal.
-    """
-    dim = queries.shape[1]
-    norms = np.linalg.norm(queries.astype(np.float64), axis=1)
-    return (2 * (dim + 2) * 2.0**-24 * norms * longest + 2 * dim * 2.0**-126).astype(np.float32)
+@kernel
+def _limit(floor, bounds):
+    """The least product of integers whose true inner product may have a key of `floor` or more."""
+    unit, slack = bounds
+    if floor == 0:
+        return np.int64(-(2**31))
+    score = np.float64(to_score(floor))
+    return np.int64(max(-(2.0**31), np.floor((score - abs(score) * 1e-6 - slack) / unit) - 1.0))
 
 
 @kernel
-def _consider(scores, first, items, asker, state, k):
-    """Put those of one query's scores that may be among its best into its reservoir."""
-    query, salt, barred, slack = asker
+def _consider(products, block, asker, state, k):
+    """Put those of one query's candidates that may be among its best into its reservoir."""
+    first, items = block
+    query, salt, barred, bounds = asker
     reservoir = state[HEAD:]
     size, floor = np.int64(state[0]), state[1]
-    limit = to_score(floor) - slack if floor > 0 else np.float32(-np.inf)
-    for start in range(0, len(scores), GLANCE):
-        chunk = scores[start : start + GLANCE]
-        above = 0
-        for score in chunk:
-            above += score >= limit
-        if above == 0:
+    limit = _limit(floor, bounds)
+    for start in range(0, len(products), GLANCE):
+        chunk = products[start : start + GLANCE]
+        if _largest(chunk) < limit:
             continue
         for j in range(len(chunk)):
             if chunk[j] < limit or contains(barred, first + start + j):
@@ -165,16 +163,25 @@ def _consider(scores, first, items, asker, state, k):
                 keep_largest(reservoir, k)
                 size = k
                 floor = reservoir[:k].min()
-                limit = to_score(floor) - slack
+                limit = _limit(floor, bounds)
     state[0], state[1] = size, floor
 
 
+@kernel
+def _largest(products):
+    largest = products[0]
+    for product in products:
+        largest = product if product > largest else largest  # `max` does not become vector code
+    return largest
+
+
 @parallel_kernel
-def _select(product, first, items, questions, state, k):
-    vectors, salts, starts, excluded, slack = questions
-    for q in numba.prange(len(product)):
-        asker = (vectors[q], salts[q], excluded[starts[q] : starts[q + 1]], slack[q])
-        _consider(product[q], first, items, asker, state[q], k)
+def _select(products, block, questions, bounds, state, k):
+    vectors, salts, starts, excluded = questions
+    units, slack = bounds
+    for q in numba.prange(len(products)):
+        asker = (vectors[q], salts[q], excluded[starts[q] : starts[q + 1]], (units[q], slack[q]))
+        _consider(products[q], block, asker, state[q], k)
 
 
 @parallel_kernel

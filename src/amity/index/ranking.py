@@ -33,20 +33,18 @@ class Questions(NamedTuple):
     """Row q of the excluded positions begins here."""
     excluded: Integer[ndarray, "excluded"]
     """Excluded positions, sorted within a row."""
-    slack: Float32[ndarray, "queries"]
-    """How far a quick inner product may lie from the true one."""
 
     def part(self, first: int, last: int) -> "Questions":
         """Queries `first` to `last`."""
-        vectors, salts, slack = self.vectors[first:last], self.salts[first:last], self.slack[first:last]
-        return Questions(vectors, salts, self.starts[first : last + 1], self.excluded, slack)
+        starts = self.starts[first : last + 1]
+        return Questions(self.vectors[first:last], self.salts[first:last], starts, self.excluded)
 
     def rows(self, chosen: Int64[ndarray, "chosen"]) -> "Questions":
         """Only the queries of these numbers."""
         sizes = np.diff(self.starts)[chosen]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         places = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], sizes)
-        return Questions(self.vectors[chosen], self.salts[chosen], starts, self.excluded[places], self.slack[chosen])
+        return Questions(self.vectors[chosen], self.salts[chosen], starts, self.excluded[places])
 
 
 def rank(
@@ -173,7 +171,7 @@ def _unscramble(value):
 
 @parallel_kernel
 def _rank(questions, items, found, k):
-    vectors, salts, starts, excluded, _ = questions
+    vectors, salts, starts, excluded = questions
     best = np.zeros((len(vectors), k), np.uint64)
     for q in numba.prange(len(vectors)):
         barred = excluded[starts[q] : starts[q + 1]]
