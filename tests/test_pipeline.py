@@ -157,7 +157,7 @@ def test_a_finished_run_outlives_its_tables(data: Path, tmp_path: Path):
 
 
 def test_a_stage_refuses_what_was_made_before_its_input(path: Path):
-    pipeline.run_stage(path, "train", config=settings(training={"steps": 5}))
+    pipeline.run_stage(path, "train", config=settings(training={"steps": 5, "learning_rate": 0.02}))
     with pytest.raises(ArtifactError, match=r"`amity embed` makes does not stand.* before `train` was last made"):
         pipeline.run_stage(path, "index")
     with pytest.raises(ArtifactError, match="`amity embed` makes does not stand"):
@@ -251,7 +251,7 @@ def test_python_finds_what_the_run_finds(finished: Path, data: Path):
     work = pipeline.open_run(finished, until="index")
     trained = work.model().encoder.state_dict()
     assert all((values == trained[name]).all() for name, values in model.encoder.state_dict().items())
-    assert split.supervision.count == work.split().supervision.count
+    assert split.supervision.num_edges == work.split().supervision.num_edges
 
 
 def test_impossible_shares_are_a_mistake_of_settings(data: Path):

@@ -11,17 +11,13 @@ from pydantic import ValidationError
 from amity.errors import SplitError
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
-from amity.splitting import Split, SplittingConfig, assignment, check_no_leak, open_split, split_edges
+from amity.splitting import SplittingConfig, assignment, check_no_leak, open_split, split_edges
 
 EVEN = SplittingConfig(valid=0.2, test=0.3)
 
 
 def edge_set(adjacency: Adjacency) -> set[tuple[int, int]]:
     return set(zip(adjacency.sources().tolist(), adjacency.indices.tolist(), strict=True))
-
-
-def pair_set(split: Split) -> set[tuple[int, int]]:
-    return set(zip(split.supervision.sources.tolist(), split.supervision.targets.tolist(), strict=True))
 
 
 def undirected(edges: set[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -225,13 +221,14 @@ def test_messages_of_one_friendship_are_the_train_edges_themselves(graph, tmp_pa
     split = split_edges(graph, EVEN, tmp_path, seed=1)
     assert split.train.messages is split.train.target.adjacency
     assert not (tmp_path / "messages").exists()
-    assert undirected(pair_set(split)) == edge_set(split.train.messages)
-    assert all(source < target for source, target in pair_set(split))
+    assert split.supervision is split.train.messages
+    assert not (tmp_path / "supervision").exists()
 
 
 def test_edges_that_only_supervise_carry_no_messages_but_stay_known(graph, tmp_path):
     split = split_edges(graph, SplittingConfig(supervision=0.4), tmp_path, seed=1)
-    messages, supervising = edge_set(split.train.messages), undirected(pair_set(split))
+    messages, supervising = edge_set(split.train.messages), edge_set(split.supervision)
+    assert supervising == undirected(supervising)
     assert not messages & supervising
     assert messages | supervising == edge_set(split.train.target.adjacency)
     assert len(supervising) / split.train.target.adjacency.num_edges == pytest.approx(0.4, abs=0.08)
@@ -242,7 +239,7 @@ def test_edges_that_only_supervise_carry_no_messages_but_stay_known(graph, tmp_p
 def test_only_the_first_relation_is_divided(tmp_path, supervision):
     graph = shop_graph()
     split = split_edges(graph, SplittingConfig(valid=0.2, test=0.3, supervision=supervision), tmp_path, seed=2)
-    quiet = pair_set(split) if supervision < 1 else set()
+    quiet = edge_set(split.supervision) if supervision < 1 else set()
     heard = edge_set(split.train.target.adjacency) - quiet
     assert split.train.relations[1] is graph.relations[1]
     assert edge_set(split.train.messages) == undirected(heard | edge_set(graph.relations[1].adjacency))
@@ -277,18 +274,16 @@ def test_an_opened_split_is_the_one_that_was_written(graph, tmp_path):
     written = split_edges(graph, SplittingConfig(by="time", supervision=0.5), tmp_path, seed=1)
     opened = open_split(tmp_path, graph)
     assert opened.cutoffs == written.cutoffs
-    for name in ("sources", "targets"):
-        assert np.array_equal(getattr(opened.supervision, name), getattr(written.supervision, name))
+    assert edge_set(opened.supervision) == edge_set(written.supervision)
     assert edge_set(opened.train.messages) == edge_set(written.train.messages)
     assert json.loads((tmp_path / "split.json").read_text())["edges"]["test"] == written.test.truth.num_edges // 2
 
 
 def test_passes_in_small_runs_write_the_same_files(graph, tmp_path, monkeypatch):
-    whole = split_edges(graph, EVEN, tmp_path / "whole", seed=1)
+    split_edges(graph, EVEN, tmp_path / "whole", seed=1)
     monkeypatch.setattr(assignment, "EDGES_AT_ONCE", 7)
-    runs = split_edges(graph, EVEN, tmp_path / "runs", seed=1)
+    split_edges(graph, EVEN, tmp_path / "runs", seed=1)
     files = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.npy"))
     assert files
     for file in files:
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "runs" / file).read_bytes()
-    assert whole.supervision.count == runs.supervision.count

@@ -15,7 +15,7 @@ from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
-from amity.splitting import Pairs, Split, SplittingConfig, split_edges
+from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
 from amity.training.loop import last_step, validation_steps
 
@@ -171,8 +171,8 @@ def test_a_checkpoint_of_other_supervision_is_not_taken_up(
         dying(patch, at=6)
         with pytest.raises(Killed):
             train_model(split, often, seed=1, validate=by_norm, journal=journal)
-    pairs = split.supervision
-    turned = replace(split, supervision=Pairs(pairs.sources[::-1].copy(), pairs.targets[::-1].copy()))
+    edges = split.supervision
+    turned = replace(split, supervision=replace(edges, indices=edges.indices[::-1].copy()))
     resumed = parameters(train_model(turned, often, seed=1, validate=by_norm, journal=journal))
     assert "training starts anew" in capsys.readouterr().err
     assert_same(resumed, parameters(train_model(turned, often, seed=1, validate=by_norm)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -79,10 +79,10 @@ def _write(path: Path, jobs: Iterable[Callable[[], pa.Table]]) -> None:
     first = next(tables)
     numbers = [name for name in first.schema.names if first.schema.field(name).type == pa.int64()]
     texts = [name for name in ("city", "interests.list.element") if name.split(".")[0] in first.schema.names]
-    encoding = dict.fromkeys(numbers, "DELTA_BINARY_PACKED")
-    with pq.ParquetWriter(
-        path, first.schema, compression="zstd", use_dictionary=texts, column_encoding=encoding, write_statistics=False
-    ) as writer:
+    encodings: dict[str, Any] = {
+        "use_dictionary": texts, "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED")
+    }  # fmt: skip
+    with pq.ParquetWriter(path, first.schema, compression="zstd", write_statistics=False, **encodings) as writer:
         writer.write_table(first)
         for table in tables:
             writer.write_table(table)

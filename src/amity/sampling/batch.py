@@ -16,7 +16,7 @@ from amity.sampling.order import shuffled
 from amity.section import Section
 from amity.splitting import Pairs, Split
 
-ORDER, DIRECTION, NEGATIVES, NEIGHBORS = range(4)
+ORDER, NEGATIVES, NEIGHBORS = range(3)
 """What the seed is used for: each draws from a stream of its own."""
 
 
@@ -26,7 +26,7 @@ class SamplingConfig(Section):
     fanout: tuple[Annotated[int, Field(ge=-1)], ...] = (15, 10)
     """Neighbours drawn per hop, nearest hop first; its length is the number of hops; -1 takes all."""
     batch_size: PositiveInt = 512
-    """Supervision pairs a step; a friendship gives one row, asked from either side with equal chance."""
+    """Supervision edges a step, a row each; a friendship is asked from either side once an epoch."""
     negatives: NonNegativeInt = 512
     """Uniform candidates a step, beside the positives of the batch."""
     prefetched: PositiveInt = 4
@@ -64,14 +64,11 @@ class BatchMaker:
 
     @classmethod
     def prepare(cls, split: Split, config: SamplingConfig, *, seed: int) -> "BatchMaker":
-        """Count how often each node can be a positive: its degree, where all train friendships supervise."""
-        target, pairs = split.train.target, split.supervision
-        if target.undirected and 2 * pairs.count == target.adjacency.num_edges:
-            return cls(split, config, seed, row_lengths(target.adjacency))
+        """Count how often each node can be a positive: its degree, since friendships end at both sides."""
+        if split.train.target.undirected:
+            return cls(split, config, seed, row_lengths(split.supervision))
         frequency = np.zeros(split.train.num_nodes, np.int32)
-        count_ends(frequency, pairs.targets)
-        if target.undirected:
-            count_ends(frequency, pairs.sources)
+        count_ends(frequency, split.supervision.indices)
         return cls(split, config, seed, frequency)
 
     def __call__(self, step: int) -> Batch:
@@ -98,27 +95,19 @@ class BatchMaker:
             masked=mask_known(self.split.train.target.adjacency, queries, (columns, slots), positives),
             log_rates=log_draw_rates(
                 self.frequency[columns],
-                per_edge=self.config.batch_size / self._directed_count,
+                per_edge=self.config.batch_size / self.split.supervision.num_edges,
                 per_candidate=self.config.negatives / len(rows),
             ),
         )
 
-    @property
-    def _directed_count(self) -> int:
-        """How many (query, positive) there are to draw from."""
-        return self.split.supervision.count * (2 if self.split.train.target.undirected else 1)
-
     def _pairs(self, step: int) -> tuple[Int64[ndarray, "queries"], Int64[ndarray, "queries"]]:
-        """The queries and positives of a step; pairs follow each other through epochs without a gap."""
+        """The queries and positives of a step; edges follow each other through epochs without a gap."""
         size = self.config.batch_size
         places = np.arange(step * size, (step + 1) * size)
-        pairs = self.split.supervision
-        chosen = shuffled(places, size=pairs.count, seed=self._seed(ORDER))
-        sources, targets = pairs.sources[chosen].astype(np.int64), pairs.targets[chosen].astype(np.int64)
-        if not self.split.train.target.undirected:
-            return sources, targets
-        turned = uniform_nodes(size, range(2), seed=self._seed(DIRECTION), step=step) == 1
-        return np.where(turned, targets, sources), np.where(turned, sources, targets)
+        edges = self.split.supervision
+        chosen = shuffled(places, size=edges.num_edges, seed=self._seed(ORDER))
+        queries = np.searchsorted(edges.indptr, chosen, side="right") - 1
+        return queries, edges.indices[chosen].astype(np.int64)
 
     def _seed(self, use: int) -> int:
         return int(keyed(self.seed, use, 0))

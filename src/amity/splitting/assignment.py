@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Self
 
 import numba
 import numpy as np
-from jaxtyping import Int8, Int64, Integer
+from jaxtyping import Int8, Int64
 from numpy import ndarray
 from pydantic import Field, model_validator
 
@@ -104,20 +104,14 @@ def given_parts(adjacency: Adjacency) -> set[int]:
     """Which of VALID and TEST the tables give."""
     if adjacency.parts is None:
         return set()
-    counts = _count_parts(adjacency.parts)
+    counts = count_parts(adjacency.parts)
     return {part for part in (VALID, TEST) if counts[part]}
-
-
-def count_parts(parts: Integer[ndarray, "edges"]) -> Int64[ndarray, "four"]:
-    """How many edges are TRAIN, VALID, TEST and QUIET."""
-    return _count_parts(parts)
 
 
 def assign(adjacency: Adjacency, rule: Rule, rows: range) -> Int8[ndarray, "edges"]:
     """What becomes of each edge of some rows; both directions of a pair are alike."""
-    return _assign(
-        adjacency.indptr[rows.start : rows.stop + 1], adjacency.indices, _labels(adjacency), rows.start, rule
-    )
+    indptr = adjacency.indptr[rows.start : rows.stop + 1]
+    return _assign(indptr, adjacency.indices, labels_of(adjacency), rows.start, rule)
 
 
 def row_ranges(indptr: Int64[ndarray, "nodes_and_one"]) -> Iterator[range]:
@@ -136,7 +130,8 @@ class Labels(NamedTuple):
     parts: Int8[ndarray, "edges"]
 
 
-def _labels(adjacency: Adjacency) -> Labels:
+def labels_of(adjacency: Adjacency) -> Labels:
+    """What a kernel needs to decide of any edge."""
     times = np.empty(0, np.int64) if adjacency.times is None else adjacency.times
     return Labels(times, np.empty(0, np.int8) if adjacency.parts is None else adjacency.parts)
 
@@ -165,7 +160,7 @@ def _time_cutoffs(relation: Relation, valid: float, test: float) -> tuple[int, i
             f"The split is to be by time, but the edges of the relation {relation.name!r} have none. "
             "Name their time column in the ingestion settings, or split by 'random'."
         )
-    labels = _labels(relation.adjacency)
+    labels = labels_of(relation.adjacency)
     low, high, pool = _span(labels)
     end, test_after = int(pool), NEVER
     if test and pool:
@@ -199,20 +194,22 @@ def _assign(indptr, indices, labels, first_row, rule):
     parts = np.empty(indptr[-1] - indptr[0], np.int8)
     for row in numba.prange(len(indptr) - 1):
         for edge in range(indptr[row], indptr[row + 1]):
-            given = labels.parts[edge] if len(labels.parts) else np.int8(0)
-            part = given if given else _part(first_row + row, indices[edge], edge, labels.times, rule)
-            parts[edge - indptr[0]] = part
+            parts[edge - indptr[0]] = part_of(labels, rule, edge, first_row + row, indices[edge])
     return parts
 
 
 @kernel
-def _part(source, target, edge, times, rule):
-    score = times[edge] if rule.by_time else pair_hash(rule.seed, source, target)
+def part_of(labels, rule, edge, source, target):
+    """What becomes of one edge, int8."""
+    if len(labels.parts) and labels.parts[edge]:
+        return labels.parts[edge]
+    score = labels.times[edge] if rule.by_time else pair_hash(rule.seed, source, target)
     if score > rule.test:
         return np.int8(2)
     if score > rule.valid:
         return np.int8(1)
-    return np.int8(3) if pair_hash(~rule.seed, source, target) > rule.quiet else np.int8(0)
+    quiet = rule.quiet != NEVER and pair_hash(~rule.seed, source, target) > rule.quiet
+    return np.int8(3) if quiet else np.int8(0)
 
 
 @kernel
@@ -246,7 +243,8 @@ def _count_before(labels, moment):
 
 
 @kernel
-def _count_parts(parts):
+def count_parts(parts):
+    """How many edges are TRAIN, VALID, TEST and QUIET."""
     counts = np.zeros(4, np.int64)
     for part in parts:
         counts[part] += 1

@@ -4,56 +4,47 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from numpy import ndarray
 
 from amity.errors import SplitError
 from amity.graph import Graph, Relation
-from amity.graph.storage import open_array
 from amity.splitting.assignment import (
     QUIET,
     TEST,
     TRAIN,
     VALID,
     SplittingConfig,
-    assign,
-    count_parts,
     cutoffs_of,
     make_rule,
-    row_ranges,
 )
 from amity.splitting.guards import check_no_leak
 from amity.splitting.split import PAGE, Split, open_split
-from amity.splitting.streams import write_array, write_messages, write_pairs, write_selected
+from amity.splitting.streams import write_messages, write_parts
 
 
 def split_edges(graph: Graph, config: SplittingConfig, directory: Path, *, seed: int) -> Split:
     """Divide the first relation of a graph and write the parts into a new or empty directory.
 
     At random, an edge's part hangs on a hash of the seed and its two rows alone; by time, on its earliest time.
-    Written: `relation/`, `messages/` (unless they are the same), `supervision/`, `valid/truth/`, `test/truth/`,
-    `parts.npy` (what became of each edge: 0 train, 1 valid, 2 test, 3 supervises only) and `split.json`.
-    Memory stays within one int64 a node and one run of edges. What was written is searched for leaks before it is
-    returned. Raises `SplitError` where a part would be empty, or would leak.
+    Written: `relation/`, `messages/` and `supervision/` (unless they are the same), `valid/truth/`, `test/truth/` and
+    `split.json`. Memory stays within one run of edges. What was written is searched for leaks before it is returned.
+    Raises `SplitError` where a part would be empty, or would leak.
     """
     relation = graph.target
     rule = make_rule(relation, config, seed=seed)
     adjacency = relation.adjacency
-    chunks = (assign(adjacency, rule, rows) for rows in row_ranges(adjacency.indptr))
-    write_array(directory / "parts.npy", np.int8, chunks)
-    parts = open_array(directory / "parts.npy")
-    counts = count_parts(parts)
+    wanted = {"relation": (TRAIN, QUIET), "valid/truth": (VALID,), "test/truth": (TEST,), "supervision": (QUIET,)}
+    if config.supervision == 1:
+        del wanted["supervision"]
+    counts = write_parts(adjacency, rule, {directory / name: parts for name, parts in wanted.items()})
     _refuse_empty(relation, counts, config)
-    write_selected(adjacency, parts, (TRAIN, QUIET), directory / "relation")
-    write_selected(adjacency, parts, (VALID,), directory / "valid" / "truth")
-    write_selected(adjacency, parts, (TEST,), directory / "test" / "truth")
-    write_pairs(relation, parts, quiet=config.supervision < 1, directory=directory / "supervision")
     shared = len(graph.relations) == 1 and relation.undirected and config.supervision == 1
     if not shared:
-        write_messages(graph.messages, graph.relations, parts, directory / "messages")
+        write_messages(graph.messages, graph.relations, rule, directory / "messages")
     cutoffs = cutoffs_of(rule, adjacency)
     page = {
         "messages": "relation" if shared else "messages",
+        "supervision": "relation" if config.supervision == 1 else "supervision",
         "cutoffs": cutoffs and asdict(cutoffs),
         "edges": dict(zip(("train", "valid", "test"), _distinct(relation, counts), strict=True)),
     }

@@ -1,10 +1,11 @@
 """The guard of a split: nothing held out is heard of before its time."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from amity.errors import SplitError
@@ -13,12 +14,24 @@ from amity.kernels import kernel, parallel_kernel
 from amity.splitting.split import Split
 from amity.splitting.streams import find_edge
 
+ROWS_AT_ONCE = 1 << 20
+"""How many rows of a held-out part are looked up at a time."""
+
 
 class Rows(NamedTuple):
     """An adjacency as kernels take it."""
 
     indptr: Int64[ndarray, "nodes_and_one"]
     indices: ndarray
+
+
+class Window(NamedTuple):
+    """Some rows of an adjacency."""
+
+    first_row: int
+    indptr: Int64[ndarray, "rows_and_one"]
+    indices: ndarray
+    """Those of the whole adjacency."""
 
 
 def check_no_leak(split: Split) -> None:
@@ -38,24 +51,25 @@ def check_no_leak(split: Split) -> None:
 
 
 def _refuse_shared(split: Split, name: str, truth: Adjacency, other: Adjacency, what: str) -> None:
-    _refuse(split, name, truth, int(_first_shared(_rows(truth), _rows(other))), what)
+    for window in _windows(truth):
+        _refuse_first(split, name, (truth, window), _held(window, _rows(other), False), what)  # noqa: FBT003
 
 
 def _refuse_one_way(split: Split, name: str, truth: Adjacency) -> None:
-    _refuse(split, name, truth, int(_first_one_way(_rows(truth))), "is held out one way only")
+    for window in _windows(truth):
+        alone = ~_held(window, _rows(truth), True)  # noqa: FBT003
+        _refuse_first(split, name, (truth, window), alone, "is held out one way only")
 
 
 def _refuse_messages(split: Split, name: str, truth: Adjacency) -> None:
     """Find the first held-out pair that carries a message on none of the edges that may."""
-    for start in range(0, truth.num_nodes, 1 << 20):
-        rows = range(start, min(start + (1 << 20), truth.num_nodes))
-        edges = slice(int(truth.indptr[rows.start]), int(truth.indptr[rows.stop]))
-        window = Rows(truth.indptr[rows.start : rows.stop + 1], truth.indices)
-        heard = _linked(window, _rows(split.train.messages), rows.start)
+    if any(split.train.messages is relation.adjacency for relation in split.train.relations):
+        return  # Every message stands on an edge that may carry it.
+    for window in _windows(truth):
+        heard = _linked(window, split.train.messages)
         for relation in split.train.relations:
-            heard &= ~_linked(window, _rows(relation.adjacency), rows.start)
-        if heard.any():
-            _refuse(split, name, truth, edges.start + int(np.argmax(heard)), "carries messages")
+            heard &= ~_linked(window, relation.adjacency)
+        _refuse_first(split, name, (truth, window), heard, "carries messages")
 
 
 def _check_times(split: Split) -> None:
@@ -81,6 +95,14 @@ def _check_times(split: Split) -> None:
         _refuse(split, name, adjacency, found, what)
 
 
+def _refuse_first(
+    split: Split, name: str, place: tuple[Adjacency, Window], wrong: Bool[ndarray, "edges"], what: str
+) -> None:
+    truth, window = place
+    if wrong.any():
+        _refuse(split, name, truth, int(window.indptr[0]) + int(np.argmax(wrong)), what)
+
+
 def _refuse(split: Split, name: str, part: Adjacency, edge: int, what: str) -> None:
     if edge < 0:
         return
@@ -99,36 +121,27 @@ def _rows(adjacency: Adjacency) -> Rows:
     return Rows(adjacency.indptr, adjacency.indices)
 
 
-@kernel
-def _first_shared(rows, others):
-    """The first edge of `rows` that `others` hold too, or -1."""
-    for row in range(len(rows.indptr) - 1):
-        for edge in range(rows.indptr[row], rows.indptr[row + 1]):
-            if find_edge(others.indptr, others.indices, row, rows.indices[edge]) >= 0:
-                return edge
-    return np.int64(-1)
+def _windows(adjacency: Adjacency) -> Iterator[Window]:
+    for start in range(0, adjacency.num_nodes, ROWS_AT_ONCE):
+        yield Window(start, adjacency.indptr[start : start + ROWS_AT_ONCE + 1], adjacency.indices)
 
 
-@kernel
-def _first_one_way(rows):
-    """The first edge whose reverse is not there, or -1."""
-    for row in range(len(rows.indptr) - 1):
-        for edge in range(rows.indptr[row], rows.indptr[row + 1]):
-            if find_edge(rows.indptr, rows.indices, rows.indices[edge], row) < 0:
-                return edge
-    return np.int64(-1)
+def _linked(window: Window, others: Adjacency) -> Bool[ndarray, "edges"]:
+    """Whether `others` hold each edge of a window, or its reverse."""
+    return _held(window, _rows(others), False) | _held(window, _rows(others), True)  # noqa: FBT003
 
 
 @parallel_kernel
-def _linked(window, others, first_row):
-    """Whether `others` hold each edge of a window of rows, or its reverse."""
-    linked = np.zeros(window.indptr[-1] - window.indptr[0], np.bool_)
+def _held(window, others, turned):
+    """Whether `others` hold each edge of a window, or, `turned`, its reverse."""
+    held = np.zeros(window.indptr[-1] - window.indptr[0], np.bool_)
     for row in numba.prange(len(window.indptr) - 1):
         for edge in range(window.indptr[row], window.indptr[row + 1]):
-            source, target = first_row + row, window.indices[edge]
-            forth = find_edge(others.indptr, others.indices, source, target) >= 0
-            linked[edge - window.indptr[0]] = forth or find_edge(others.indptr, others.indices, target, source) >= 0
-    return linked
+            source, target = window.first_row + row, np.int64(window.indices[edge])
+            if turned:
+                source, target = target, source
+            held[edge - window.indptr[0]] = find_edge(others.indptr, others.indices, source, target) >= 0
+    return held
 
 
 @kernel

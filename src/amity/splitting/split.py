@@ -9,7 +9,6 @@ from jaxtyping import Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency, Graph, Relation, open_adjacency
-from amity.graph.storage import open_array
 from amity.splitting.assignment import Cutoffs
 
 PAGE = "split.json"
@@ -18,15 +17,10 @@ PAGE = "split.json"
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Edges as pairs of rows of the graph; a friendship stands once, its source before its target."""
+    """Edges as pairs of rows of the graph."""
 
     sources: Integer[ndarray, "pairs"]
     targets: Integer[ndarray, "pairs"]
-
-    @property
-    def count(self) -> int:
-        """How many pairs there are."""
-        return len(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +42,8 @@ class Split:
 
     train: Graph
     """The same nodes; its first relation holds the train edges, its messages none that is held out or quiet."""
-    supervision: Pairs
-    """The train edges to learn from."""
+    supervision: Adjacency
+    """The train edges to learn from, a friendship from either side: all of them, or those that are quiet."""
     valid: HeldOut
     """To choose a model by; no friends are known beyond the train edges."""
     test: HeldOut
@@ -59,7 +53,7 @@ class Split:
 
     def __repr__(self) -> str:
         parts = f"valid: {self.valid.truth.num_edges:,}, test: {self.test.truth.num_edges:,} directed edges"
-        return f"Split(train: {self.train!r}, supervision: {self.supervision.count:,} pairs, {parts})"
+        return f"Split(train: {self.train!r}, supervision: {self.supervision.num_edges:,}, {parts})"
 
 
 def open_split(directory: Path, graph: Graph) -> Split:
@@ -69,7 +63,7 @@ def open_split(directory: Path, graph: Graph) -> Split:
     relation = open_adjacency(directory / "relation")
     train = Relation(target.name, target.source, target.target, undirected=target.undirected, adjacency=relation)
     messages = relation if page["messages"] == "relation" else open_adjacency(directory / page["messages"])
-    supervision = Pairs(*(open_array(directory / "supervision" / f"{name}.npy") for name in ("sources", "targets")))
+    supervision = relation if page["supervision"] == "relation" else open_adjacency(directory / page["supervision"])
     valid = open_adjacency(directory / "valid" / "truth")
     nothing = Adjacency(np.zeros(graph.num_nodes + 1, np.int64), np.empty(0, relation.indices.dtype))
     return Split(

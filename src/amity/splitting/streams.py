@@ -1,121 +1,110 @@
 """Edges selected and written out of core: one run of rows in memory at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Int8, Int64
+from jaxtyping import Bool, Int64
 from numpy import ndarray
-from numpy.typing import DTypeLike
 
 from amity.graph import Adjacency, Relation
-from amity.graph.storage import ArrayWriter, open_array
+from amity.graph.storage import ArrayWriter
 from amity.kernels import kernel, parallel_kernel
-from amity.splitting.assignment import QUIET, TRAIN, row_ranges
+from amity.splitting.assignment import Rule, assign, count_parts, labels_of, part_of, row_ranges
 
 
-def write_array(path: Path, dtype: DTypeLike, chunks: Iterable[ndarray]) -> None:
-    """Write an npy file of one dimension, piece by piece."""
-    with ArrayWriter(path, dtype) as writer:
-        for chunk in chunks:
-            writer.append(chunk)
+class Selection(ExitStack):
+    """Some edges of an adjacency on their way into files of their own, with their times and weights."""
+
+    def __init__(self, adjacency: Adjacency, directory: Path) -> None:
+        super().__init__()
+        self._adjacency = adjacency
+        self._count = 0
+        self._indptr = self.enter_context(ArrayWriter(directory / "indptr.npy", np.int64))
+        self._indptr.append(np.zeros(1, np.int64))
+        self._arrays = [
+            (values, self.enter_context(ArrayWriter(directory / f"{name}.npy", values.dtype)))
+            for name in ("indices", "times", "weights")
+            if (values := getattr(adjacency, name)) is not None
+        ]
+
+    def append(self, rows: range, kept: Bool[ndarray, "edges"]) -> None:
+        """Write the edges of the next rows that are kept."""
+        indptr = self._adjacency.indptr[rows.start : rows.stop + 1]
+        ends, places = _select(indptr, kept)
+        self._indptr.append(self._count + ends)
+        self._count += len(places)
+        for values, writer in self._arrays:
+            writer.append(values[indptr[0] : indptr[-1]][places])
 
 
-def write_selected(
-    adjacency: Adjacency, parts: Int8[ndarray, "edges"], wanted: tuple[int, ...], directory: Path
-) -> None:
-    """Write the edges whose part is among those wanted, with their times and weights."""
-    keep = np.isin(np.arange(4), wanted)
-    indptr = _kept_indptr(adjacency.indptr, parts, keep)
-    write_array(directory / "indptr.npy", np.int64, [indptr])
-    for name in ("indices", "times", "weights"):
-        values = getattr(adjacency, name)
-        if values is not None:
-            chunks = (values[run][keep[parts[run]]] for run in _edge_runs(adjacency.indptr))
-            write_array(directory / f"{name}.npy", values.dtype, chunks)
-
-
-def write_pairs(relation: Relation, parts: Int8[ndarray, "edges"], *, quiet: bool, directory: Path) -> None:
-    """Write the edges that supervise as pairs, a friendship once with its source before its target."""
-    adjacency = relation.adjacency
-
-    def chosen(rows: range) -> tuple[ndarray, ndarray, Bool[ndarray, "edges"]]:
-        indptr = adjacency.indptr[rows.start : rows.stop + 1]
-        run = slice(int(indptr[0]), int(indptr[-1]))
-        sources, targets = np.repeat(np.arange(rows.start, rows.stop), np.diff(indptr)), adjacency.indices[run]
-        wanted = parts[run] == (QUIET if quiet else TRAIN)
-        return sources, targets, wanted & (sources < targets) if relation.undirected else wanted
-
-    for position, name in enumerate(("sources", "targets")):
-        pieces = (chosen(rows) for rows in row_ranges(adjacency.indptr))
-        chunks = (piece[position][piece[2]] for piece in pieces)
-        write_array(directory / f"{name}.npy", adjacency.indices.dtype, chunks)
-
-
-def write_messages(
-    messages: Adjacency, relations: tuple[Relation, ...], parts: Int8[ndarray, "edges"], directory: Path
-) -> None:
-    """Write the messages less those that only held-out or quiet edges of the first relation could send."""
-    path = directory / "carried.npy"
-    ranges = row_ranges(messages.indptr)
-    write_array(path, np.int8, (_carried(messages, relations, parts, rows) for rows in ranges))
-    write_selected(messages, open_array(path), (1,), directory)
-    path.unlink()
-
-
-def _carried(
-    messages: Adjacency, relations: tuple[Relation, ...], parts: Int8[ndarray, "edges"], rows: range
-) -> Int8[ndarray, "edges"]:
-    """1 where a message of these rows stands on an edge that may carry it, else 0."""
-    first, *others = (relation.adjacency for relation in relations)
-    indptr = messages.indptr[rows.start : rows.stop + 1]
-    carried = np.zeros(int(indptr[-1] - indptr[0]), np.int8)
-    _mark_carried(indptr, messages.indices, rows.start, (first.indptr, first.indices, parts), carried)
-    for other in others:
-        everything = np.empty(0, np.int8)
-        _mark_carried(indptr, messages.indices, rows.start, (other.indptr, other.indices, everything), carried)
-    return carried
-
-
-def _edge_runs(indptr: Int64[ndarray, "nodes_and_one"]) -> Iterator[slice]:
-    for rows in row_ranges(indptr):
-        yield slice(int(indptr[rows.start]), int(indptr[rows.stop]))
-
-
-def _kept_indptr(
-    indptr: Int64[ndarray, "nodes_and_one"], parts: Int8[ndarray, "edges"], keep: Bool[ndarray, "parts"]
-) -> Int64[ndarray, "nodes_and_one"]:
-    starts = np.zeros(len(indptr), np.int64)
-    np.cumsum(_count_kept(indptr, parts, keep), out=starts[1:])
-    return starts
-
-
-@parallel_kernel
-def _count_kept(indptr, parts, keep):
-    counts = np.zeros(len(indptr) - 1, np.int64)
-    for row in numba.prange(len(indptr) - 1):
-        for edge in range(indptr[row], indptr[row + 1]):
-            counts[row] += keep[parts[edge]]
+def write_parts(adjacency: Adjacency, rule: Rule, wanted: Mapping[Path, tuple[int, ...]]) -> Int64[ndarray, "four"]:
+    """Decide of every edge, and write those of some parts into each directory; how many edges each part has."""
+    counts = np.zeros(4, np.int64)
+    with ExitStack() as stack:
+        selections = {
+            stack.enter_context(Selection(adjacency, directory)): np.isin(np.arange(4), parts)
+            for directory, parts in wanted.items()
+        }
+        for rows in row_ranges(adjacency.indptr):
+            parts = assign(adjacency, rule, rows)
+            counts += count_parts(parts)
+            for selection, keep in selections.items():
+                selection.append(rows, keep[parts])
     return counts
 
 
+def write_messages(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, directory: Path) -> None:
+    """Write the messages less those that only held-out or quiet edges of the first relation could send."""
+    with Selection(messages, directory) as selection:
+        for rows in row_ranges(messages.indptr):
+            selection.append(rows, _carried(messages, relations, rule, rows))
+
+
+def _carried(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, rows: range) -> Bool[ndarray, "edges"]:
+    """Where a message of these rows stands on an edge that may carry it."""
+    indptr = messages.indptr[rows.start : rows.stop + 1]
+    carried = np.zeros(int(indptr[-1] - indptr[0]), np.bool_)
+    for position, relation in enumerate(relations):
+        edges = relation.adjacency
+        window = indptr, messages.indices, rows.start
+        _mark_carried(window, (edges.indptr, edges.indices, position > 0), labels_of(edges), rule, carried)
+    return carried
+
+
 @parallel_kernel
-def _mark_carried(indptr, indices, first_row, edges, carried):
-    edge_indptr, edge_indices, parts = edges
+def _select(indptr, kept):
+    """How many edges are kept up to the end of each row, and which those are; both count from the first row."""
+    rows = len(indptr) - 1
+    ends = np.empty(rows, np.int64)
+    for row in numba.prange(rows):
+        ends[row] = np.sum(kept[indptr[row] - indptr[0] : indptr[row + 1] - indptr[0]])
+    ends = np.cumsum(ends)
+    places = np.empty(ends[-1], np.int64)
+    for row in numba.prange(rows):
+        place = ends[row - 1] if row else 0
+        for edge in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
+            if kept[edge]:
+                places[place] = edge
+                place += 1
+    return ends, places
+
+
+@parallel_kernel
+def _mark_carried(window, edges, labels, rule, carried):
+    indptr, indices, first_row = window
+    edge_indptr, edge_indices, whole = edges
     for row in numba.prange(len(indptr) - 1):
         source = first_row + row
         for message in range(indptr[row], indptr[row + 1]):
-            target = indices[message]
+            target = np.int64(indices[message])
             forth = find_edge(edge_indptr, edge_indices, source, target)
             back = find_edge(edge_indptr, edge_indices, target, source)
-            if (forth >= 0 and _carries(parts, forth)) or (back >= 0 and _carries(parts, back)):
-                carried[message - indptr[0]] = 1
-
-
-@kernel
-def _carries(parts, edge):
-    return len(parts) == 0 or parts[edge] == 0
+            for edge in (forth, back):
+                if edge >= 0 and (whole or part_of(labels, rule, edge, source, target) == 0):
+                    carried[message - indptr[0]] = True
 
 
 @kernel
