@@ -170,8 +170,8 @@ def _consider(products, block, asker, state, k):
 @kernel
 def _largest(products):
     largest = products[0]
-    for product in products:
-        largest = product if product > largest else largest  # `max` does not become vector code
+    for j in range(len(products)):  # by number, and not by `max`: so it becomes vector code
+        largest = products[j] if products[j] > largest else largest
     return largest
 
 
