@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from amity.artifacts import write_atomically
+from amity.device import Device
 from amity.embedding import EmbeddingConfig
 from amity.encoder import EncoderConfig
 from amity.errors import ConfigError
@@ -30,6 +31,9 @@ class Config(Section):
 
     seed: NonNegativeInt = 0
     """What all randomness hangs on: the same seed, settings and tables give the same run."""
+    device: Device = "cpu"
+    """Where training, embedding and exact search compute: `cuda` is one GPU. It changes what is learned by no more
+    than rounding, so that nothing is done again where it alone has changed."""
     ingestion: IngestionConfig = Field(default_factory=IngestionConfig)
     """What the tables are."""
     splitting: SplittingConfig = Field(default_factory=SplittingConfig)

@@ -48,7 +48,7 @@ def ingest(
 
 
 def _stage_command(name: str) -> Callable[..., None]:
-    @takes_settings(*pipeline.STAGES[name].sections)
+    @takes_settings("device", *pipeline.STAGES[name].sections)
     def command(path: RunPath, /, *, file: File = None, flags: Any = None, output: Output = SPOKEN) -> None:
         set_silent(output.quiet)
         record = pipeline.run_stage(path, name, config=pipeline.configure(path, file, given(flags)))
