@@ -6,7 +6,10 @@ OpenMP is the one threading layer that lets a sampling thread and the training t
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -21,12 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile a sequential kernel."""
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
+    return _compile(function)
 
 
 def parallel_kernel(function: F) -> F:
     """Compile a kernel whose `numba.prange` loops are shared between threads."""
-    return cast("F", numba.njit(cache=True, nogil=True, parallel=True)(function))
+    return _compile(function, parallel=True)
 
 
 def summing_kernel(function: F) -> F:
@@ -34,7 +37,24 @@ def summing_kernel(function: F) -> F:
 
     Only for sums whose order is lost when the result is rounded to a narrower type.
     """
-    return cast("F", numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})(function))
+    return _compile(function, fastmath={"reassoc", "contract"})
+
+
+def _compile(function: F, **options: Any) -> F:
+    dispatcher: Any = numba.njit(cache=True, nogil=True, **options)(function)
+    # By itself numba looks at the file of a kernel only: one that calls an edited kernel would keep the old code in it.
+    dispatcher._cache._cache_file._source_stamp = source_stamp()  # noqa: SLF001
+    return dispatcher
+
+
+@cache
+def source_stamp() -> str:
+    """A hash over every file of amity that holds kernels: what a compiled kernel in the cache must have been made of."""
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        text = path.read_bytes()
+        digest.update(text if b"kernel" in text else b"")
+    return digest.hexdigest()
 
 
 @kernel

@@ -8,6 +8,7 @@ from typing import Literal
 
 from amity import embedding, evaluation, ingestion, splitting, training
 from amity.config import Config, load_config
+from amity.device import check_device
 from amity.embedding import EmbeddingConfig, Embeddings
 from amity.encoder import Model
 from amity.evaluation import Evaluation, EvaluationConfig
@@ -55,12 +56,13 @@ def split(
 def train(split: Split, config: Config | None = None, *, journal: Journal | None = None) -> Model:
     """Train an encoder on the train part until it finds the validation part no better.
 
-    Raises `TrainingError` where training diverges. With a journal, an interrupted training goes on where it was.
+    Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an interrupted training goes on where it was.
     """
     config = config or Config()
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
     validate = validation(split, recipe, seed=config.seed)
-    return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal)
+    device = check_device(config.device)
+    return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
 
 
 def embed(
