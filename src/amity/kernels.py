@@ -49,7 +49,7 @@ def _compile(function: F, **options: Any) -> F:
 
 @cache
 def source_stamp() -> str:
-    """A hash over every file of amity that holds kernels: what a compiled kernel in the cache must have been made of."""
+    """A hash over all files of amity that speak of kernels: what a kernel in the cache must have been compiled from."""
     digest = sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         text = path.read_bytes()

@@ -56,7 +56,8 @@ def split(
 def train(split: Split, config: Config | None = None, *, journal: Journal | None = None) -> Model:
     """Train an encoder on the train part until it finds the validation part no better.
 
-    Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an interrupted training goes on where it was.
+    Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an
+    interrupted training goes on where it was.
     """
     config = config or Config()
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
