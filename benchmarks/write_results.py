@@ -1,10 +1,12 @@
 """Run every benchmark, one after the other, and write what they measured to `benchmarks/RESULTS.md`.
 
     make bench                                            # or: python benchmarks/write_results.py [--only topk ...]
+    python benchmarks/write_results.py --only             # write the page again from what was measured before
 
-A benchmark is a `bench_*.py` beside this file that, given `--json`, prints one document: a list of rows, or an object
-whose `rows` they are. A row has a `name`, `ours`, `unit` and, where there is something to compare with, `peer` and
-`ratio` (ours / peer, above 1 where ours is better).
+A benchmark is a `bench_*.py` beside this file that, given `--json`, prints `{"rows": [...]}` with the rows of
+`measure.py`. What each one measured is kept in `benchmarks/results/`, with the day, the machine and the versions; the
+page is made of that, of `benchmarks/notes/`, and of the sizes in `benchmarks/scale/`. A benchmark that fails leaves
+what it measured last.
 """
 
 import argparse
@@ -18,67 +20,100 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import growth
 from amity.artifacts import write_atomically
 
 HERE = Path(__file__).parent
-PACKAGES = ("amity", "torch", "numba", "numpy", "pyarrow", "faiss-cpu")
-COLUMNS = ("name", "ours", "peer", "ratio", "unit")
+RESULTS, NOTES = HERE / "results", HERE / "notes"
+PACKAGES = ("amity", "torch", "numba", "numpy", "pyarrow", "faiss-cpu", "torch-geometric", "duckdb")
 
 
 def main() -> None:
-    """Measure, then write: a benchmark that fails leaves the old page as it was."""
+    """Measure, keep, write the page; ends with 1 where a benchmark failed."""
     names = [path.stem.removeprefix("bench_") for path in sorted(HERE.glob("bench_*.py"))]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="leave out the others")
-    tables = {name: measure(HERE / f"bench_{name}.py") for name in parser.parse_args().only}
-    write_atomically(HERE / "RESULTS.md", page(tables).encode())
+    parser.add_argument("--only", nargs="*", choices=names, default=names, help="leave out the others")
+    chosen = parser.parse_args().only
+    failed = [name for name in chosen if not measure(name)]
+    if sizes := growth.read_sizes():
+        write_atomically(growth.CHART, growth.draw(sizes).encode())
+    write_atomically(HERE / "RESULTS.md", page(names).encode())
+    if failed:
+        raise SystemExit(f"Failed, and left as it was measured last: {', '.join(failed)}.")
 
 
-def measure(script: Path) -> list[dict[str, Any]]:
-    """The rows that a benchmark prints; its progress and its faults go to stderr."""
-    print(f"{script.name} ...", file=sys.stderr, flush=True)
-    ended = subprocess.run([sys.executable, str(script), "--json"], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(ended.stdout)
-    return found["rows"] if isinstance(found, dict) else found
+def measure(name: str) -> bool:
+    """Run a benchmark and keep its rows; whether it ended well. Its progress and its faults go to stderr."""
+    print(f"bench_{name}.py ...", file=sys.stderr, flush=True)
+    ended = subprocess.run(
+        [sys.executable, str(HERE / f"bench_{name}.py"), "--json"], check=False, stdout=subprocess.PIPE, text=True
+    )
+    if ended.returncode:
+        return False
+    found = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "machine": machine(),
+        "versions": versions(),
+        "rows": json.loads(ended.stdout)["rows"],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    write_atomically(RESULTS / f"{name}.json", (json.dumps(found, indent=1) + "\n").encode())
+    return True
 
 
-def page(tables: dict[str, list[dict[str, Any]]]) -> str:
-    """The page as Markdown: a table for each benchmark, under what they ran on."""
+def page(names: list[str]) -> str:
+    """The page as Markdown: a table and its notes for each benchmark."""
     lines = [
         "# Benchmarks",
         "",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}; `make bench` measures all of it again. Ratio: ours / peer.",
-        "",
-        f"- machine: {machine()}",
-        f"- versions: Python {platform.python_version()}, "
-        + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
+        "`make bench` measures all of it again. Ours and the peer run in turn, in one script, on the same threads;",
+        "figures are medians. A ratio above 1 means that ours is better; a dash, that there is no peer.",
     ]
-    for name, rows in tables.items():
-        lines += ["", f"## {name}", "", f"`python benchmarks/bench_{name}.py`", ""]
-        lines += [f"| {' | '.join(COLUMNS)} |", "|---" + "|---:" * (len(COLUMNS) - 2) + "|---|"]
-        lines += [f"| {' | '.join(cells(row))} |" for row in rows]
-        lines += [f"\n{note}" for row in rows if (note := details(row))]
+    for name in names:
+        lines += ["", f"## {name}", "", f"`python benchmarks/bench_{name}.py`", "", *measured(name)]
+        if name == "scale":
+            lines += all_sizes()
+        note = NOTES / f"{name}.md"
+        if note.is_file():
+            lines += ["", note.read_text(encoding="utf-8").strip()]
     return "\n".join([*lines, ""])
 
 
+def measured(name: str) -> list[str]:
+    """The table of one benchmark, under when and where it was measured."""
+    kept = RESULTS / f"{name}.json"
+    if not kept.is_file():
+        return ["Not measured yet."]
+    found = json.loads(kept.read_text())
+    lines = [f"Measured on {found['date']}, {found['machine']}; {found['versions']}.", ""]
+    lines += ["| | ours | peer | ratio | unit |", "|---|---:|---:|---:|---|"]
+    return lines + [f"| {' | '.join(cells(row))} |" for row in found["rows"]]
+
+
+def all_sizes() -> list[str]:
+    """Every size that was measured, and the chart of them."""
+    sizes = growth.read_sizes()
+    if not sizes:
+        return []
+    return ["", f"![Seconds of each stage against friendships]({growth.CHART.name})", "", *growth.table(sizes)]
+
+
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row as it is shown; what it does not have is a dash."""
-    rate = {"ours": row["rows_per_second"], "unit": "rows/s"} if "rows_per_second" in row else {}
-    return [write({**rate, **row}.get(column)) for column in COLUMNS]
+    """A row as it is shown; where there is no peer, a dash."""
+    peer = [write(row["peer"]), f"{row['ratio']:.2f}"] if row["peer"] else ["–", "–"]
+    return [row["name"], write(row["ours"]), *peer, row["unit"]]
 
 
-def details(row: dict[str, Any]) -> str:
-    """What else a row tells, such as its peak memory."""
-    others = {name: value for name, value in row.items() if name not in (*COLUMNS, "rows_per_second")}
-    listed = ", ".join(f"{name} {write(value)}" for name, value in others.items())
-    return f"{row['name']}: {listed}." if listed else ""
-
-
-def write(value: object) -> str:
+def write(value: float) -> str:
     """A number with as many digits as one reads."""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def versions() -> str:
+    """Python, and the packages that are installed."""
+    installed = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+    found = [f"{name} {installed[name]}" for name in PACKAGES if name in installed]
+    return ", ".join([f"Python {platform.python_version()}", *found])
 
 
 def machine() -> str:
