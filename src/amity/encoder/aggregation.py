@@ -20,7 +20,7 @@ def weighted_sums(
 
     Gradients reach the values; the weights are constants. No tensor of edges by dim is ever made.
     """
-    return _WeightedSums.apply(values, weights, edges).transpose(0, 1).flatten(1)  # pyright: ignore[reportOptionalMemberAccess]
+    return _WeightedSums.apply(values, weights.to(values.device), edges).transpose(0, 1).flatten(1)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 class _WeightedSums(Function):
