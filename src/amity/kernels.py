@@ -35,7 +35,8 @@ def parallel_kernel(function: F) -> F:
 def summing_kernel(function: F) -> F:
     """Compile a sequential kernel whose sums may be taken in any order, as vector code.
 
-    Only for sums whose order is lost when the result is rounded to a narrower type.
+    The order is fixed when the kernel is compiled, so that results repeat themselves, whatever the threads; only for
+    sums that are promised to no more than rounding.
     """
     return _compile(function, fastmath={"reassoc", "contract"})
 

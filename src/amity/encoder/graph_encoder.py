@@ -137,7 +137,7 @@ class GraphLayer(nn.Module):
     def forward(
         self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
     ) -> Float[Tensor, "targets dim"]:
-        """The next states of the targets; they need not stand among the sources."""
+        """The next states of the targets, who are the first of the sources."""
         states = self.convolution(targets, sources, edges)
         states = elu(states) if self.activation == "elu" else states
         return states + targets if self.residual else states
