@@ -20,6 +20,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,15 +138,14 @@ class Watch:
 
 
 def bytes_under(directory: Path) -> int:
-    """What the files take on the disk now; some may vanish meanwhile."""
-    total = 0
+    """What the files take on the disk now, one of several names once; some may vanish meanwhile."""
+    sizes: dict[tuple[int, int], int] = {}
     for folder, _, files in os.walk(directory):
         for file in files:
-            try:
-                total += Path(folder, file).stat().st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
+            with suppress(FileNotFoundError):
+                status = Path(folder, file).stat()
+                sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values())
 
 
 def make_tables(chosen: argparse.Namespace) -> dict[str, float]:

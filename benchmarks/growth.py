@@ -103,7 +103,7 @@ def _axes(paper: Paper) -> Iterator[str]:
     reach = min(paper.high - paper.low, paper.top - paper.bottom)
     x, y = paper.x(10.0 ** (paper.high - reach)), paper.y(10.0 ** (paper.top - reach))
     end = f"{paper.x(10.0**paper.high):.1f} {paper.y(10.0**paper.top):.1f}"
-    yield f'<path class="axis" stroke-dasharray="2 5" d="M{x:.1f} {y:.1f}L{end}"><title>as the edges grow</title></path>'
+    yield f'<path class="axis" stroke-dasharray="2 5" d="M{x:.1f} {y:.1f}L{end}"><title>linear</title></path>'
 
 
 def _lines(paper: Paper, pages: list[dict[str, Any]]) -> Iterator[str]:

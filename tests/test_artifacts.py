@@ -1,14 +1,17 @@
 """The run directory: whole files, or a clear refusal."""
 
+import hashlib
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from amity.artifacts import Run, fingerprint, write_atomically
+from amity.artifacts import Run, files, fingerprint, write_atomically
+from amity.artifacts.files import sha256
 from amity.errors import ArtifactError
 
 FACTS = {"inputs": {}, "section": {"seed": 1}, "code": "0.1.0"}
@@ -216,3 +219,34 @@ def test_a_reader_does_not_disturb_a_writer(run: Run):
         (staging.path / "vectors.npy").write_text("1")
         Run(run.path, write=False).verify("train")
         assert staging.path.is_dir()
+
+
+def test_a_file_is_read_once_under_all_its_names_and_again_when_it_was_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[str] = []
+    digest = hashlib.file_digest
+
+    def counted(file: BinaryIO, name: str) -> object:
+        read.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(files, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    path = tmp_path / "first"
+    path.write_text("one")
+    (tmp_path / "second").hardlink_to(path)
+    assert sha256(path) == sha256(tmp_path / "second") == hashlib.sha256(b"one").hexdigest()
+    assert len(read) == 1
+    path.write_text("another")
+    assert sha256(path) == hashlib.sha256(b"another").hexdigest()
+
+
+def test_a_file_that_was_written_to_a_moment_ago_is_read_again(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_text("one")
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    assert sha256(path) == hashlib.sha256(b"one").hexdigest()
+    path.write_text("two")
+    os.utime(path, ns=times)
+    assert sha256(path) == hashlib.sha256(b"two").hexdigest()
