@@ -2,29 +2,42 @@
 
 import numba
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from amity.graph.adjacency import Adjacency
-from amity.kernels import parallel_kernel
+from amity.graph.rows import bits, fetch_row, shares, single
+from amity.kernels import kernel, parallel_kernel
 
 
-def propagate(adjacency: Adjacency, dense: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:
-    """The sum of the rows of `dense` over the neighbours of each node: A X.
+def propagate(
+    adjacency: Adjacency, dense: Float[ndarray, "nodes columns"], *, first: int = 0, last: int | None = None
+) -> Float32[ndarray, "rows columns"]:
+    """The sum of the rows of `dense` over the neighbours of each node from `first` up to `last`: A X.
 
-    The adjacency may be memory-mapped; its weights are not used. Scale the rows before and after to normalise by
-    degree: D⁻¹ A X is a walk's step backwards, A D⁻¹ X (on a symmetric A) one forwards. The sums are taken in the
-    order of the rows, so that the result does not depend on the number of threads.
+    The adjacency may be memory-mapped, and `dense` in half precision; its weights are not used. Scale the rows before
+    and after to normalise by degree: D⁻¹ A X is a walk's step backwards, A D⁻¹ X (on a symmetric A) one forwards. The
+    sums are taken in the order of the rows, so that the result does not depend on the number of threads.
     """
-    sums = np.zeros((adjacency.num_nodes, dense.shape[1]), np.float32)
-    _propagate(adjacency.indptr, adjacency.indices, np.ascontiguousarray(dense), sums)
+    indptr = adjacency.indptr[first : (adjacency.num_nodes if last is None else last) + 1]
+    sums = np.zeros((len(indptr) - 1, dense.shape[1]), np.float32)
+    _propagate((indptr, adjacency.indices), bits(np.ascontiguousarray(dense)), shares(indptr), sums)
     return sums
 
 
 @parallel_kernel
-def _propagate(indptr, indices, dense, sums):
-    for row in numba.prange(len(indptr) - 1):
+def _propagate(rows, dense, bounds, sums):
+    for part in numba.prange(len(bounds) - 1):
+        _sum_rows(rows, dense, (bounds[part], bounds[part + 1]), sums)
+
+
+@kernel
+def _sum_rows(rows, dense, part, sums):
+    indptr, indices = rows
+    last = indptr[part[1]]
+    for row in range(part[0], part[1]):
         for edge in range(indptr[row], indptr[row + 1]):
+            fetch_row(dense, indices, edge, last)
             source = np.int64(indices[edge])
             for column in range(dense.shape[1]):
-                sums[row, column] += dense[source, column]
+                sums[row, column] += single(dense[source, column])

@@ -1,0 +1,211 @@
+"""The whole graph, layer by layer: every node hears from all its neighbours, and no neighbourhood is computed twice."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from numpy.lib.format import open_memmap
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn.functional import elu
+
+from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
+from amity.embedding.states import Rows, Storage, forget
+from amity.encoder import GraphEncoder, InputSource, Model
+from amity.errors import ArtifactError
+from amity.graph import Graph, NodeKind
+from amity.graph.storage import open_array
+from amity.log import Progress
+from amity.section import Section
+
+VECTORS = "vectors.npy"
+
+
+class EmbeddingConfig(Section):
+    """How the whole graph is embedded."""
+
+    chunk: PositiveInt = 16_384
+    """Nodes computed at once; time hardly changes."""
+    memory_gib: PositiveFloat = 4.0
+    """Memory for the states of all nodes between two layers; where they need more, they lie in mapped files."""
+    precision: Literal["single", "half"] = "single"
+    """How vectors, and states between two layers, are stored: half takes half the room. Sums are always single."""
+    parquet: bool = False
+    """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector for each node of a graph."""
+
+    vectors: Float[ndarray, "nodes dim"]
+    """Row i is the vector of row i of the graph, in single or half precision. May be memory-mapped."""
+    graph: Graph
+    """The graph that was embedded: its raw ids, and the friends that each node already has."""
+
+
+def embed_graph(
+    model: Model,
+    graph: Graph,
+    directory: Path | None = None,
+    config: EmbeddingConfig | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> Embeddings:
+    """Embed every node of `graph` with all its neighbours at every layer: sampling with infinite fan-out.
+
+    One layer is computed for all nodes before the next, so the cost is linear in the edges. With a directory, the
+    vectors are written to `vectors.npy`, and states beyond `memory_gib` to scratch files beside it: at most two at a
+    time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
+    in memory. The result depends neither on the chunk nor on threads.
+    """
+    config, means = config or EmbeddingConfig(), _prepare(model.encoder, graph, torch.device(device))
+    shape = graph.num_nodes, model.encoder.dim
+    dtype = np.float16 if config.precision == "half" else np.float32
+    if directory is None:
+        memory = Storage(None, shape, dtype)
+        return Embeddings(fill_vectors(model, graph, memory.new("vectors"), memory, config.chunk, means), graph)
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
+        fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
+        storage = Storage(None if fits else Path(scratch), shape, dtype)
+        file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=shape)
+        fill_vectors(model, graph, Rows(file, lambda: None), storage, config.chunk, means)
+        file.flush()
+    embeddings = open_embeddings(directory, graph)
+    if config.parquet:
+        for kind in graph.kinds:
+            _write_parquet(embeddings.vectors, kind, directory / f"{kind.name}.parquet", config.chunk)
+    return embeddings
+
+
+def open_embeddings(directory: Path, graph: Graph) -> Embeddings:
+    """Map vectors that `embed_graph` wrote; `graph` is the one that was embedded.
+
+    Raises `ArtifactError` where there is not one vector for each of its nodes.
+    """
+    vectors = open_array(directory / VECTORS)
+    if vectors.ndim != 2 or len(vectors) != graph.num_nodes:
+        raise ArtifactError(
+            f"{directory / VECTORS} holds an array of the shape {vectors.shape}, and the graph has "
+            f"{graph.num_nodes:,} nodes. Open it beside the graph that was embedded, or embed this one."
+        )
+    return Embeddings(vectors, graph)
+
+
+_SCRATCH = 3
+"""Most arrays of states that there ever are beside the vectors."""
+
+
+@torch.no_grad()
+def fill_vectors(
+    model: Model, graph: Graph, vectors: Rows, storage: Storage, chunk: int, means: tuple[list, Propagation]
+) -> Float[ndarray, "nodes dim"]:
+    """Fill `vectors`: first with the sum of the states so far, in the last pass with what retrieval compares.
+
+    `means` are the layers, and the way in which they are computed.
+    """
+    encoder, source = model.encoder, InputSource.of(model.transform, graph)
+    layers, way = means
+    between = _Between(encoder, way, vectors, storage)
+    with Progress("embed", total=(len(layers) + 1) * graph.num_nodes) as progress:
+        told = storage.new("told0")
+        for first, last in _chunks(graph.num_nodes, chunk, progress):
+            states = encoder.encode_inputs(source.gather(np.arange(first, last)))
+            between.keep(first, states, 0)
+            told.write(first, last, way.tell(layers[0], states, first))
+        for number, layer in enumerate(layers[:-1], 1):
+            following = storage.new(f"told{number}")
+            for first, last in _chunks(graph.num_nodes, chunk, progress):
+                states = between.next(layer, told, first, last, number)
+                between.keep(first, states, number)
+                following.write(first, last, way.tell(layers[number], states, first))
+                _forget_edges(graph, first, last)
+            told.discard()
+            told = following
+        for first, last in _chunks(graph.num_nodes, chunk, progress):
+            codes = between.codes(first, between.next(layers[-1], told, first, last, len(layers)))
+            degrees = torch.from_numpy(np.diff(graph.messages.indptr[first : last + 1]).astype(np.float32))
+            vectors.write(first, last, encoder.stretch(encoder.combine([codes]), degrees))
+            _forget_edges(graph, first, last)
+    return vectors.array
+
+
+def _prepare(encoder: GraphEncoder, graph: Graph, device: torch.device) -> tuple[list, Propagation]:
+    if device.type == "cpu":
+        return list(encoder.layers), KernelPropagation(graph.messages)
+    return list(copy.deepcopy(encoder.layers).to(device)), DevicePropagation(graph.messages, device)
+
+
+class _Between:
+    """What of the states is kept between layers, in as few arrays as will do.
+
+    With X_l the states after layer l and `combine` the mean, `vectors` holds Σ X_l so far. The residual of layer
+    l + 1 needs X_l again: it is what nodes tell each other, or the whole of the sum while l = 0, or it is added to
+    the sum in advance if l + 1 is the last layer; only between these it needs an array of its own.
+    """
+
+    def __init__(self, encoder: GraphEncoder, way: Propagation, vectors: Rows, storage: Storage) -> None:
+        layer, self._vectors, self._passes = encoder.layers[0], vectors, len(encoder.layers)
+        self._mean, self._told = encoder.config.combine == "mean", way.tells_states(layer) or not layer.residual
+        self._way, self._advance = way, self._mean and not self._told
+        self._own = storage.new("own") if self._advance and self._passes > 2 else vectors
+
+    def keep(self, first: int, states: Float[Tensor, "chunk dim"], number: int) -> None:
+        """Keep the states after `number` layers, which are not the last."""
+        last = first + len(states)
+        total = states if number == 0 or not self._mean else self._vectors.read(first, last) + states
+        if self._advance and number == self._passes - 1:
+            total = total + states
+        elif self._own is not self._vectors and number:
+            self._own.write(first, last, states)
+        self._vectors.write(first, last, total)
+
+    def next(self, layer: torch.nn.Module, told: Rows, first: int, last: int, number: int) -> Tensor:
+        """The states after `number` layers; of the last one without a residual that was added in advance."""
+        heard = self._way.hear(layer, told.array, first, last)
+        heard = elu(heard) if layer.activation == "elu" else heard
+        if not layer.residual or (self._advance and number == self._passes):
+            return heard
+        if self._told:
+            return heard + told.read(first, last)
+        return heard + (self._vectors if number == 1 else self._own).read(first, last)
+
+    def codes(self, first: int, states: Float[Tensor, "chunk dim"]) -> Float[Tensor, "chunk dim"]:
+        """The codes of nodes, from what is kept and their last states."""
+        if not self._mean:
+            return states
+        return (self._vectors.read(first, first + len(states)) + states) / (self._passes + 1)
+
+
+def _forget_edges(graph: Graph, first: int, last: int) -> None:
+    indptr = graph.messages.indptr
+    forget(graph.messages.indices[indptr[first] : indptr[last]])
+
+
+def _chunks(nodes: int, chunk: int, progress: Progress) -> Iterator[tuple[int, int]]:
+    for first in range(0, nodes, chunk):
+        last = min(first + chunk, nodes)
+        yield first, last
+        progress.advance(last - first)
+
+
+def _write_parquet(vectors: Float[ndarray, "nodes dim"], kind: NodeKind, path: Path, chunk: int) -> None:
+    dim = vectors.shape[1]
+    id_type = pa.int64() if kind.vocabulary.id_offsets is None else pa.string()
+    schema = pa.schema([("id", id_type), ("vector", pa.list_(pa.float32(), dim))])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for first in range(0, kind.count, chunk):
+            rows = range(first, min(first + chunk, kind.count))
+            part = vectors[kind.first + rows.start : kind.first + rows.stop]
+            flat = pa.FixedSizeListArray.from_arrays(pa.array(part.ravel().astype(np.float32)), dim)
+            writer.write_table(pa.table([pa.array(kind.vocabulary.ids(rows), id_type), flat], schema=schema))
