@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from torch.nn.functional import elu
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.states import Rows, Storage, forget
 from amity.encoder import GraphEncoder, InputSource, Model
+from amity.encoder.graph_encoder import GraphLayer
 from amity.errors import ArtifactError
 from amity.graph import Graph, NodeKind
 from amity.graph.storage import open_array
@@ -108,7 +109,7 @@ _SCRATCH = 3
 
 @torch.no_grad()
 def fill_vectors(
-    model: Model, graph: Graph, vectors: Rows, storage: Storage, chunk: int, means: tuple[list, Propagation]
+    model: Model, graph: Graph, vectors: Rows, storage: Storage, chunk: int, means: tuple[list[Any], Propagation]
 ) -> Float[ndarray, "nodes dim"]:
     """Fill `vectors`: first with the sum of the states so far, in the last pass with what retrieval compares.
 
@@ -140,7 +141,7 @@ def fill_vectors(
     return vectors.array
 
 
-def _prepare(encoder: GraphEncoder, graph: Graph, device: torch.device) -> tuple[list, Propagation]:
+def _prepare(encoder: GraphEncoder, graph: Graph, device: torch.device) -> tuple[list[Any], Propagation]:
     if device.type == "cpu":
         return list(encoder.layers), KernelPropagation(graph.messages)
     return list(copy.deepcopy(encoder.layers).to(device)), DevicePropagation(graph.messages, device)
@@ -155,7 +156,8 @@ class _Between:
     """
 
     def __init__(self, encoder: GraphEncoder, way: Propagation, vectors: Rows, storage: Storage) -> None:
-        layer, self._vectors, self._passes = encoder.layers[0], vectors, len(encoder.layers)
+        layer = cast("GraphLayer", encoder.layers[0])
+        self._vectors, self._passes = vectors, len(encoder.layers)
         self._mean, self._told = encoder.config.combine == "mean", way.tells_states(layer) or not layer.residual
         self._way, self._advance = way, self._mean and not self._told
         self._own = storage.new("own") if self._advance and self._passes > 2 else vectors
@@ -170,7 +172,7 @@ class _Between:
             self._own.write(first, last, states)
         self._vectors.write(first, last, total)
 
-    def next(self, layer: torch.nn.Module, told: Rows, first: int, last: int, number: int) -> Tensor:
+    def next(self, layer: GraphLayer, told: Rows, first: int, last: int, number: int) -> Tensor:
         """The states after `number` layers; of the last one without a residual that was added in advance."""
         heard = self._way.hear(layer, told.array, first, last)
         heard = elu(heard) if layer.activation == "elu" else heard

@@ -35,7 +35,7 @@ def fetch_row(values, indices, edge, last):
         stride = values.strides[0]
         row = np.uint64(values.ctypes.data) + np.uint64(indices[edge + AHEAD]) * np.uint64(stride)
         for offset in range(0, stride, 64):
-            _prefetch(row + np.uint64(offset))
+            _prefetch(row + np.uint64(offset))  # pyright: ignore[reportCallIssue] (numba hands over the context)
 
 
 def single(value: Any) -> Any:
