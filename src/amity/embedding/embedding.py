@@ -67,7 +67,7 @@ def embed_graph(
     One layer is computed for all nodes before the next, so the cost is linear in the edges. With a directory, the
     vectors are written to `vectors.npy`, and states beyond `memory_gib` to scratch files beside it: at most two at a
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
-    in memory. The result depends neither on the chunk nor on threads.
+    in memory. The result does not depend on threads, and on the chunk by no more than rounding.
     """
     config, means = config or EmbeddingConfig(), _prepare(model.encoder, graph, torch.device(device))
     shape = graph.num_nodes, model.encoder.dim

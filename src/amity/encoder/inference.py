@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from amity.encoder.row_kernels import SLOPE
 from amity.graph import Adjacency
 from amity.graph.rows import bits, fetch_row, shares, single
 from amity.kernels import kernel, parallel_kernel, summing_kernel
 
-SLOPE = 0.2
-"""Slope of the LeakyReLU below zero, as in the paper."""
 TILE = 32
 """Neighbours whose weights are made together: so many rows stay in the first cache."""
 

@@ -13,6 +13,7 @@ from pyarrow import Table
 from amity import __version__
 from amity.artifacts import Record, Run, digest, peak_memory_bytes
 from amity.config import Config
+from amity.device import check_device
 from amity.embedding import Embeddings, embed_graph, open_embeddings
 from amity.encoder import Model
 from amity.errors import ArtifactError, ConfigError
@@ -145,7 +146,8 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
 
 def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
     """`model.safetensors`, `split/` -> `embeddings/`."""
-    made = embed_graph(work.model(), work.split().train, directory / "embeddings", work.config.embedding)
+    device, place = check_device(work.config.device), directory / "embeddings"
+    made = embed_graph(work.model(), work.split().train, place, work.config.embedding, device=device)
     return dict(zip(("nodes", "dim"), made.vectors.shape, strict=True))
 
 

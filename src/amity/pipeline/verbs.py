@@ -8,7 +8,7 @@ from typing import Literal
 
 from amity import embedding, evaluation, ingestion, splitting, training
 from amity.config import Config, load_config
-from amity.device import check_device
+from amity.device import Device, check_device
 from amity.embedding import EmbeddingConfig, Embeddings
 from amity.encoder import Model
 from amity.evaluation import Evaluation, EvaluationConfig
@@ -67,10 +67,18 @@ def train(split: Split, config: Config | None = None, *, journal: Journal | None
 
 
 def embed(
-    model: Model, graph: Graph, config: EmbeddingConfig | None = None, *, storage: Path | None = None
+    model: Model,
+    graph: Graph,
+    config: EmbeddingConfig | None = None,
+    *,
+    storage: Path | None = None,
+    device: Device = "cpu",
 ) -> Embeddings:
-    """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`."""
-    return embedding.embed_graph(model, graph, storage, config or EmbeddingConfig())
+    """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`.
+
+    Raises `DeviceError` where the device is not there.
+    """
+    return embedding.embed_graph(model, graph, storage, config, device=check_device(device))
 
 
 def evaluate(
