@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=143_000)
     parser.add_argument("--edges", type=int, default=1_000_000, help="friendships, each counted once")
     parser.add_argument("--steps", type=int, default=STEPS, help="another number is not kept for the chart")
-    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--dim", type=int, default=48)
     parser.add_argument("--directory", type=Path, help="where all of it lies; by default a temporary directory")
     parser.add_argument("--keep", action="store_true", help="keep the tables after they are ingested")
     parser.add_argument("--work", choices=("tables", "queries"), help=argparse.SUPPRESS)
@@ -92,8 +92,9 @@ def commands(chosen: argparse.Namespace) -> dict[str, list[str]]:
     (directory / "settings.toml").write_text(tomli_w.dumps(settings))
     own = [sys.executable, __file__, "--directory", str(directory)]
     own += ["--nodes", str(chosen.nodes), "--edges", str(chosen.edges), "--work"]
-    stages = {name: [sys.executable, "-m", "amity", name, run, "--json"] for name in STAGES}
-    stages["ingest"] += ["--data", str(directory / "tables"), "-c", str(directory / "settings.toml")]
+    told = ["--json", "-c", str(directory / "settings.toml")]
+    stages = {name: [sys.executable, "-m", "amity", name, run, *told] for name in STAGES}
+    stages["ingest"] += ["--data", str(directory / "tables")]
     return {"tables": [*own, "tables"], **stages, "queries": [*own, "queries"]}
 
 
