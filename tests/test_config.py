@@ -126,3 +126,10 @@ def test_a_file_in_another_encoding_is_refused(file: Path):
 def test_a_file_that_is_not_there_is_refused(file: Path):
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_config(file)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "experiments").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_the_settings_of_experiments_can_stand(path: Path):
+    load_config(path)
