@@ -78,11 +78,11 @@ def _mask_known(indptr, indices, queries, columns, positives):
     for row in numba.prange(len(queries)):
         query = queries[row]
         if indptr[query + 1] - indptr[query] <= 4 * len(nodes):
-            _mask_friends(indices[indptr[query] : indptr[query + 1]], nodes, slots, masked[row])
+            _mask_friends(indices[indptr[query] : indptr[query + 1]], slots, masked[row])
         else:
             for column in range(len(nodes)):
                 masked[row, column] = find_edge(indptr, indices, query, nodes[column]) >= 0
-        itself = position_of(nodes, slots, query)
+        itself = position_of(slots, query)
         if itself >= 0:
             masked[row, itself] = True
         masked[row, positives[row]] = False
@@ -90,8 +90,8 @@ def _mask_known(indptr, indices, queries, columns, positives):
 
 
 @kernel
-def _mask_friends(friends, nodes, slots, masked):
+def _mask_friends(friends, slots, masked):
     for friend in friends:
-        column = position_of(nodes, slots, np.int64(friend))
+        column = position_of(slots, np.int64(friend))
         if column >= 0:
             masked[column] = True

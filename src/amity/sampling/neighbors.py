@@ -10,7 +10,7 @@ from numpy import ndarray
 from amity.graph import Adjacency
 from amity.kernels import kernel, parallel_kernel
 from amity.sampling.draws import choose, keyed
-from amity.sampling.numbering import number, position_of
+from amity.sampling.numbering import ask_for, number, position_of
 from amity.splitting import Pairs
 from amity.splitting.streams import find_edge
 
@@ -66,7 +66,7 @@ def sample_neighbors(
     num_edges = 0
     for hop, limit in enumerate(fanout):
         newest = nodes[hops[-2] :]
-        holes = _group(_holes(*rows, nodes, slots, (*banned, hops[-2])), len(newest))
+        holes = _group(_holes(*rows, slots, (*banned, hops[-2])), len(newest))
         most = limit if limit >= 0 else np.iinfo(np.int64).max
         offsets, found = _draw(*rows, newest, holes, most, (seed, hop))
         nodes, slots, positions = number(nodes, slots, found)
@@ -97,17 +97,18 @@ def _both_ways(pairs: Pairs | None) -> tuple[Int64[ndarray, "pairs"], Int64[ndar
 def _group(holes: Int64[ndarray, "holes"], count: int) -> tuple[Int64[ndarray, "count_and_one"], ndarray]:
     """The distinct ranks of the holes of each of `count` nodes, end to end, and where those of each begin."""
     holes = np.unique(holes[holes >= 0])
-    starts = np.searchsorted(holes, np.arange(count + 1) << 32) if len(holes) else np.zeros(count + 1, np.int64)
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(holes >> 32, minlength=count), out=starts[1:])
     return starts, holes & 0xFFFFFFFF
 
 
 @parallel_kernel
-def _holes(indptr, indices, nodes, slots, banned):
+def _holes(indptr, indices, slots, banned):
     """For each banned edge of the newest nodes: which of them, shifted by 32, and its rank in the row; else -1."""
     sources, targets, begin = banned
     holes = np.full(len(sources), np.int64(-1))
     for i in numba.prange(len(sources)):
-        newest = position_of(nodes, slots, sources[i]) - begin
+        newest = position_of(slots, sources[i]) - begin
         if newest >= 0:
             place = find_edge(indptr, indices, sources[i], targets[i])
             if place >= 0:
@@ -129,15 +130,19 @@ def _draw(indptr, indices, nodes, holes, limit, key):
     found = np.empty(offsets[-1], indices.dtype)
     for run in numba.prange(-(-len(nodes) // RUN)):
         rows = run * RUN, min(len(nodes), (run + 1) * RUN)
-        _choose_ranks(found, offsets, sizes, nodes, rows, key)
+        _choose_ranks(found, (offsets, begins, sizes), nodes, indices, rows, key)
         _step_over(found, offsets, starts, ranks, rows)
         _gather(found, offsets, begins, indices, rows)
     return offsets, found
 
 
 @kernel
-def _choose_ranks(found, offsets, sizes, nodes, rows, key):
-    """Choose for each node as many ranks among the neighbours that remain as there is room for."""
+def _choose_ranks(found, spans, nodes, indices, rows, key):
+    """Choose for each node as many ranks among the neighbours that remain as there is room for.
+
+    What stands at these ranks is asked for at once, so that it comes while the next ones are chosen.
+    """
+    offsets, begins, sizes = spans
     for i in range(*rows):
         first, count = offsets[i], offsets[i + 1] - offsets[i]
         if count < sizes[i]:
@@ -145,6 +150,8 @@ def _choose_ranks(found, offsets, sizes, nodes, rows, key):
         else:
             for rank in range(count):
                 found[first + rank] = rank
+        for place in range(first, first + count):
+            ask_for(indices, begins[i] + found[place])  # pyright: ignore[reportCallIssue] - as in `number`
 
 
 @kernel
@@ -162,7 +169,7 @@ def _step_over(found, offsets, starts, holes, rows):
 
 @kernel
 def _gather(found, offsets, begins, indices, rows):
-    """Turn ranks into neighbours; a pass of its own, so that the processor has many reads under way at once."""
+    """Turn ranks into neighbours; a pass of its own, so that what was asked for has come."""
     for i in range(*rows):
         for place in range(offsets[i], offsets[i + 1]):
             found[place] = indices[begins[i] + found[place]]

@@ -1,6 +1,6 @@
 """Nodes numbered in the order in which they are first seen, by a hash table as large as the batch.
 
-A slot holds 0 (free), or the low half of a node beside its position and one, so that one read settles most look-ups.
+A slot holds 0 (free), or a node beside its position and one, so that one read settles a look-up.
 """
 
 import numpy as np
@@ -14,6 +14,8 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 by the golden ratio: the top bits of a product with it spread runs of nodes evenly (Knuth, 1998, 6.4)."""
 AHEAD = 32
 """How many nodes ahead slots are asked for, so that a look-up need not wait for the memory."""
+PLACE_BITS = 30
+"""Of a slot, for the position: fewer than 2^30 nodes a batch, of at most 2^33 in the graph."""
 
 
 @kernel
@@ -31,9 +33,9 @@ def number(nodes, slots, found):
     shift, size = _shift(slots), len(nodes)
     for i in range(len(found)):
         ahead = np.int64(found[min(i + AHEAD, len(found) - 1)])
-        _prefetch(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue] - numba gives the first argument
+        ask_for(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue] - numba gives the first argument
         node = np.int64(found[i])
-        slot = _probe(grown, slots, node, shift)
+        slot = _probe(slots, node, shift)
         if slots[slot] == 0:
             slots[slot] = _entry(node, size)
             grown[size] = node
@@ -43,24 +45,18 @@ def number(nodes, slots, found):
 
 
 @kernel
-def position_of(nodes, slots, node):
+def position_of(slots, node):
     """The position of one node, or -1 where it has none."""
-    return _position(slots[_probe(nodes, slots, node, _shift(slots))]) if len(slots) else np.int64(-1)
+    return _position(slots[_probe(slots, node, _shift(slots))]) if len(slots) else np.int64(-1)
 
 
 @kernel
-def _probe(nodes, slots, node, shift):
+def _probe(slots, node, shift):
     """The slot where a node is, or would be."""
     slot = _home(node, shift)
-    while slots[slot] != 0 and not _holds(nodes, slots[slot], node):
+    while slots[slot] != 0 and (slots[slot] >> PLACE_BITS) != node:
         slot = (slot + 1) & (len(slots) - 1)
     return slot
-
-
-@kernel
-def _holds(nodes, entry, node):
-    # The halves agree for one node in 2^32 at most: only graphs past 2^31 nodes ever compare in vain.
-    return (entry >> 32) == ((node << 32) >> 32) and nodes[_position(entry)] == node
 
 
 @kernel
@@ -70,12 +66,12 @@ def _home(node, shift):
 
 @kernel
 def _entry(node, position):
-    return (node << 32) | (position + 1)
+    return (node << PLACE_BITS) | (position + 1)
 
 
 @kernel
 def _position(entry):
-    return (entry & 0xFFFFFFFF) - 1
+    return (entry & ((1 << PLACE_BITS) - 1)) - 1
 
 
 @kernel
@@ -97,13 +93,13 @@ def _rehash(nodes, size):
     slots = np.zeros(capacity, np.int64)
     shift = _shift(slots)
     for position in range(len(nodes)):
-        slots[_probe(nodes, slots, nodes[position], shift)] = _entry(nodes[position], position)
+        slots[_probe(slots, nodes[position], shift)] = _entry(nodes[position], position)
     return slots
 
 
 @intrinsic
-def _prefetch(_typing, array, _place):
-    """Ask for one element of an array, to be written soon, and do not wait for it."""
+def ask_for(_typing, array, _place):
+    """Have the memory send one element of an array, which is used soon, and do not wait for it."""
 
     def generate(context, builder, signature, arguments):
         values = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -111,7 +107,7 @@ def _prefetch(_typing, array, _place):
         address = builder.bitcast(builder.gep(values.data, [arguments[1]]), byte)
         wanted = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         ask = cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
-        builder.call(ask, [address, word(1), word(3), word(1)])  # to write, to keep in every cache, data
+        builder.call(ask, [address, word(0), word(3), word(1)])  # to read, to keep in every cache, data
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
