@@ -23,6 +23,7 @@ from torch_geometric.nn import GATConv
 
 from amity.encoder import Edges
 from amity.encoder.layers import GatLayer
+from amity.log import say
 from amity.sampling import sample_neighbors
 from bench_sampling import power_law_graph
 from measure import Row, cost, options, paired, peak_mib, rate, show
@@ -117,6 +118,7 @@ def compare(edges: Edges, width: int, repeats: int) -> list[Row]:
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
     seconds = paired(partial(step, mine, states), partial(step, peers, states), repeats=repeats)
     grown = [memory(edges, width, which, passes=1) - memory(edges, width, which, passes=0) for which in (0, 1)]
+    say(f"hidden {width}: measured")
     heard = len(edges.indices) + edges.num_targets
     return [
         rate(f"pyg GATConv hidden {width} (forward+backward)", "edges/s", heard, seconds),
@@ -138,6 +140,7 @@ def main() -> None:
     given = parser.parse_args()
     _set_threads()
     edges = outermost(given.people, given.friendships, given.seeds)
+    say(f"a layer of {edges.num_targets} targets, {edges.num_sources} sources and {len(edges.indices)} edges is drawn")
     show([row for width in WIDTHS for row in compare(edges, width, given.repeats)], as_json=given.json)
 
 

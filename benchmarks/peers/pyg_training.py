@@ -6,17 +6,21 @@ sampled block and the first states. It does a little less than amity: the pairs 
 candidate but the positive is masked, and logQ is left out.
 """
 
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 from torch_geometric.data import Data
 from torch_geometric.loader import LinkNeighborLoader
 from torch_geometric.nn import GATConv, SimpleConv
-from torch_geometric.sampler import NegativeSampling
+from torch_geometric.sampler import NegativeSampling, NeighborSampler
 from torch_geometric.utils import dropout_edge
 
 EDGE_DROP, FEATURE_DROP, MASKED_EDGE_DROP = 0.2, 0.2, 0.3
 DECORRELATION, GAMMA, TEMPERATURE, CODE = 1e-3, 3.0, 0.1, 64
+PAIRS = 100_000
+"""Friendships that are learned from: a loader makes a Python list of them all for each pass."""
 
 
 class Encoder(nn.Module):
@@ -106,26 +110,34 @@ def seeds_of(batch: Data) -> Tensor:
 
 
 class Training:
-    """The loop: `run` takes so many steps of the batches that the loader gives."""
+    """The loop: `run` takes so many steps of the batches that a loader gives."""
 
-    def __init__(self, data: Data, *, ids: bool, dim: int, batch_size: int, steps: int, workers: int) -> None:
+    def __init__(self, data: Data, *, ids: bool, dim: int, batch_size: int) -> None:
+        self.data, self.batch_size = data, batch_size
         self.model = Multitask(data, dim, ids=ids)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=5e-3)
         pairs = data.edge_index[:, data.edge_index[0] < data.edge_index[1]]
-        self.loader = LinkNeighborLoader(
-            data,
+        self.pairs = pairs[:, torch.randperm(pairs.shape[1])[:PAIRS]]
+        self.sampler = NeighborSampler(data, [15, 10], share_memory=True)
+
+    def loader(self, *, workers: int) -> LinkNeighborLoader:
+        """Batches made in the loop, or in worker processes; these are no forks, which can hang after OpenMP has run."""
+        return LinkNeighborLoader(
+            self.data,
             num_neighbors=[15, 10],
-            batch_size=batch_size,
-            edge_label_index=pairs[:, torch.randperm(pairs.shape[1])[: steps * batch_size]],
+            batch_size=self.batch_size,
+            edge_label_index=self.pairs,
             neg_sampling=NegativeSampling("triplet", amount=1),
+            neighbor_sampler=self.sampler,
             shuffle=True,
             num_workers=workers,
             persistent_workers=workers > 0,
+            multiprocessing_context="forkserver" if workers else None,
         )
 
-    def run(self) -> None:
-        """One pass over the loader."""
-        for batch in self.loader:
+    def run(self, loader: LinkNeighborLoader, steps: int) -> None:
+        """The first steps of a pass over the loader."""
+        for batch in islice(loader, steps):
             loss = self.model(batch)
             self.optimizer.zero_grad()
             loss.backward()
