@@ -20,6 +20,8 @@ CHART = HERE / "growth.svg"
 SIZES = HERE / "scale"
 STAGES = ("all", "tables", "ingest", "split", "train", "embed", "index")
 """What has a line; `all` is the sum, with the queries."""
+STEPS = 2000
+"""What training is counted by: sizes that were measured with fewer steps are drawn with as many times the seconds."""
 APART = 15.0
 """Least distance between two names."""
 
@@ -36,19 +38,20 @@ def read_sizes() -> list[dict[str, Any]]:
 
 
 def seconds(page: dict[str, Any], stage: str) -> float:
-    """What a stage took at one size; `all` is the sum."""
-    stages = page["stages"]
-    return sum(one["seconds"] for one in stages.values()) if stage == "all" else stages[stage]["seconds"]
+    """What a stage took at one size, training as if it had `STEPS` steps; `all` is the sum."""
+    if stage == "all":
+        return sum(seconds(page, name) for name in page["stages"])
+    return page["stages"][stage]["seconds"] * (STEPS / page["steps"] if stage == "train" else 1)
 
 
 def table(pages: list[dict[str, Any]]) -> Iterator[str]:
-    """A line of Markdown for each size: seconds of each stage, memory and disk at most, and what the queries got."""
-    columns = ("people", "friendships", *STAGES, "memory", "disk", "query", "recall@100")
+    """A line of Markdown for each size: seconds of each stage (see `seconds`), memory and disk at most, what queries got."""
+    columns = ("people", "friendships", "steps", *STAGES, "memory", "disk", "query", "recall@100")
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---:|" * len(columns)
     for page in pages:
         stages, queries = page["stages"], page["stages"]["queries"]
-        cells = [f"{page['nodes']:,}", f"{page['edges']:,}"]
+        cells = [f"{page['nodes']:,}", f"{page['edges']:,}", f"{page['steps']:,}"]
         cells += [write_number(seconds(page, stage), "seconds") for stage in STAGES]
         cells += [f"{max(one['memory_gib'] for one in stages.values()):.1f} GiB"]
         cells += [f"{max(one['disk_peak_gb'] for one in stages.values()):.1f} GB"]

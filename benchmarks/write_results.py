@@ -95,7 +95,9 @@ def all_sizes() -> list[str]:
     sizes = growth.read_sizes()
     if not sizes:
         return []
-    return ["", f"![Seconds of each stage against friendships]({growth.CHART.name})", "", *growth.table(sizes)]
+    chart = f"![Seconds of each stage against friendships]({growth.CHART.name})"
+    told = f"Training is counted as {growth.STEPS:,} steps, at the seconds a step of those that were measured."
+    return ["", chart, "", told, "", *growth.table(sizes)]
 
 
 def cells(row: dict[str, Any]) -> list[str]:
