@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from amity.errors import IndexingError, RetrievalError
 from amity.graph import from_pairs
 from amity.graph.adjacency import Adjacency
-from amity.index import HnswConfig, IndexConfig, IvfpqConfig, build_index, nothing_excluded
+from amity.index import HnswConfig, IndexConfig, IvfConfig, IvfpqConfig, build_index, nothing_excluded
 
 KINDS = {
     "exact": IndexConfig(kind="exact"),
     "hnsw": IndexConfig(kind="hnsw", target_recall=0, hnsw=HnswConfig(m=8, ef_construction=40, ef_search=16)),
+    "ivf": IndexConfig(kind="ivf", target_recall=0, ivf=IvfConfig(list_size=20, probes=2)),
     "ivfpq": IndexConfig(kind="ivfpq", target_recall=0, ivfpq=IvfpqConfig(list_size=20, code_bytes=4, probes=2)),
 }
 
@@ -115,7 +116,7 @@ def test_the_same_vectors_and_seed_give_the_same_lists(config):
 
 
 @pytest.mark.parametrize("norms", ["equal", "lognormal"])
-@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
 def test_an_approximate_index_finds_nearly_all_by_inner_product(kind, norms):
     vectors = clustered(3000, 16)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

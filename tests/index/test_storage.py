@@ -10,7 +10,7 @@ import pytest
 from amity.errors import ArtifactError
 from amity.index import IndexConfig, build_index, nothing_excluded, open_index, read_page, save_index
 
-KINDS = ("exact", "hnsw", "ivfpq")
+KINDS = ("exact", "hnsw", "ivf", "ivfpq")
 
 
 def vectors(seed: int = 0) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Vectors, indexed: exact search, and HNSW and IVF-PQ whose recall against it is measured when they are built."""
+"""Vectors, indexed: exact search, and HNSW, IVF and IVF-PQ whose recall against it is measured when they are built."""
 
 from amity.index.building import IndexConfig, build_index, measure_recall
 from amity.index.hits import Hits, Index, nothing_excluded
 from amity.index.hnsw import HnswConfig
+from amity.index.ivf import IvfConfig
 from amity.index.ivfpq import IvfpqConfig
 from amity.index.storage import mapped_file, open_index, read_page, save_index
 
@@ -11,6 +12,7 @@ __all__ = [
     "HnswConfig",
     "Index",
     "IndexConfig",
+    "IvfConfig",
     "IvfpqConfig",
     "build_index",
     "mapped_file",

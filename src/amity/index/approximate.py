@@ -11,6 +11,7 @@ from amity.graph import Adjacency
 from amity.index.exact import ExactIndex
 from amity.index.hits import Hits
 from amity.index.hnsw import HnswConfig
+from amity.index.ivf import IvfConfig
 from amity.index.ivfpq import IvfpqConfig
 from amity.index.ranking import Questions, rank, to_hits
 from amity.index.reduction import Reduction
@@ -36,9 +37,9 @@ class ApproximateIndex:
     exact: ExactIndex
     """The vectors themselves."""
     proposer: faiss.Index
-    """The index of faiss over the reduced vectors."""
+    """The index of faiss over the vectors as the reduction gives them."""
     reduction: Reduction
-    config: HnswConfig | IvfpqConfig
+    config: HnswConfig | IvfConfig | IvfpqConfig
     recall: float = float("nan")
     """The share of the exact lists that it finds; NaN before it was measured."""
 
@@ -89,6 +90,6 @@ class ApproximateIndex:
         return np.minimum(widening * self.config.fetch(k) + spare, len(self.vectors))
 
     def _propose(self, questions: Questions, k: int, count: int, widening: int) -> UInt64[ndarray, "queries k"]:
-        effort = self.config.effort(count, widening)
+        effort = self.config.effort(self.proposer, count, widening)
         _, found = self.proposer.search(self.reduction.queries(questions.vectors), count, params=effort)
         return rank(questions, self.vectors, found, k=k)

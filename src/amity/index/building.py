@@ -11,18 +11,29 @@ from pydantic import Field, PositiveInt
 from amity.errors import IndexingError
 from amity.graph import Adjacency
 from amity.index.approximate import ApproximateIndex
-from amity.index.exact import exact_index
+from amity.index.exact import ExactIndex, exact_index
 from amity.index.hits import Index, nothing_excluded
 from amity.index.hnsw import HnswConfig, build_hnsw
+from amity.index.ivf import IvfConfig, build_ivf
 from amity.index.ivfpq import IvfpqConfig, build_ivfpq
 from amity.section import Section
+
+EXACT_UP_TO = 1_000_000
+"""Up to so many candidates `auto` compares with everyone: some 2 ms of one core for a query, and nothing to build."""
+DIALS = {
+    "hnsw": ("ef_search", "ef_construction"),
+    "ivf": ("probes",),
+    "ivfpq": ("probes", "rerank", "code_bytes"),
+}
+"""What makes each kind find more."""
 
 
 class IndexConfig(Section):
     """Settings of the index that candidates are searched in."""
 
-    kind: Literal["exact", "hnsw", "ivfpq"] = "exact"
-    """`exact` compares with everyone; `hnsw` is fast and holds a second copy in memory; `ivfpq` is small."""
+    kind: Literal["auto", "exact", "hnsw", "ivf", "ivfpq"] = "auto"
+    """`exact` compares with everyone; `ivfpq` is small, quick to build and quick to search; `ivf` and `hnsw` hold a
+    second copy of all vectors in memory. `auto` is exact up to 1,000,000 candidates, and `ivfpq` beyond."""
     target_recall: float = Field(default=0.95, ge=0, le=1)
     """The share of the exact lists that an approximate index must find, or it is refused."""
     measured_k: PositiveInt = 50
@@ -31,8 +42,16 @@ class IndexConfig(Section):
     """How many candidates, drawn at random, ask for those lists."""
     hnsw: HnswConfig = HnswConfig()
     """Settings of `hnsw`."""
+    ivf: IvfConfig = IvfConfig()
+    """Settings of `ivf`."""
     ivfpq: IvfpqConfig = IvfpqConfig()
     """Settings of `ivfpq`."""
+
+    def kind_for(self, num_candidates: int) -> Literal["exact", "hnsw", "ivf", "ivfpq"]:
+        """The kind that so many candidates get."""
+        if self.kind == "auto":
+            return "exact" if num_candidates <= EXACT_UP_TO else "ivfpq"
+        return self.kind
 
 
 def build_index(
@@ -49,17 +68,13 @@ def build_index(
     Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
     """
     exact = exact_index(vectors, seed=seed)
-    if config.kind == "exact":
+    kind = config.kind_for(len(exact.vectors))
+    if kind == "exact":
         return exact
-    if config.kind == "hnsw":
-        built = build_hnsw(exact.vectors, config.hnsw, longest=exact.longest, seed=seed)
-        index = ApproximateIndex(exact, *built, config.hnsw)
-    else:
-        built = build_ivfpq(exact.vectors, config.ivfpq, longest=exact.longest, seed=seed)
-        index = ApproximateIndex(exact, *built, config.ivfpq)
+    index = _approximate(exact, config, kind)
     recall = measure_recall(index, k=config.measured_k, num_queries=config.measured_queries, asking=asking)
     if recall < config.target_recall:
-        raise IndexingError(_missed(recall, config))
+        raise IndexingError(_missed(recall, config, kind))
     return replace(index, recall=recall)
 
 
@@ -84,12 +99,19 @@ def measure_recall(
     return float((found[:, :length] >= truth[:, length - 1 : length]).mean())
 
 
-def _missed(recall: float, config: IndexConfig) -> str:
-    names = {"hnsw": ("ef_search", "ef_construction"), "ivfpq": ("probes", "rerank", "code_bytes")}[config.kind]
-    section = config.hnsw if config.kind == "hnsw" else config.ivfpq
-    dials = ", ".join(f"index.{config.kind}.{name} ({getattr(section, name)})" for name in names)
+def _approximate(exact: ExactIndex, config: IndexConfig, kind: Literal["hnsw", "ivf", "ivfpq"]) -> ApproximateIndex:
+    about = {"longest": exact.longest, "seed": exact.seed}
+    if kind == "hnsw":
+        return ApproximateIndex(exact, *build_hnsw(exact.vectors, config.hnsw, **about), config.hnsw)
+    if kind == "ivf":
+        return ApproximateIndex(exact, *build_ivf(exact.vectors, config.ivf, **about), config.ivf)
+    return ApproximateIndex(exact, *build_ivfpq(exact.vectors, config.ivfpq, **about), config.ivfpq)
+
+
+def _missed(recall: float, config: IndexConfig, kind: str) -> str:
+    dials = ", ".join(f"index.{kind}.{name} ({getattr(getattr(config, kind), name)})" for name in DIALS[kind])
     return (
-        f"The {config.kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
+        f"The {kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
         f"index.target_recall asks for {config.target_recall:.1%}. Raise one of {dials}, lower the target, "
         'or search with index.kind = "exact".'
     )

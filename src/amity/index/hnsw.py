@@ -24,10 +24,10 @@ class HnswConfig(Section):
         """How many candidates to fetch for lists of that length: one more, to see whether the last place is tied."""
         return wanted + 1
 
-    def effort(self, fetched: int, widening: int) -> faiss.SearchParameters:
+    def effort(self, proposer: faiss.Index, fetched: int, widening: int) -> faiss.SearchParameters:
         """How hard faiss searches for that many candidates."""
         return faiss.SearchParametersHNSW(  # pyright: ignore[reportAttributeAccessIssue]
-            efSearch=widening * max(self.ef_search, fetched)
+            efSearch=min(widening * max(self.ef_search, fetched), proposer.ntotal)
         )
 
 

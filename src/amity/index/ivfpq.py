@@ -1,6 +1,9 @@
-"""IVF-PQ: an inverted file of product-quantized vectors (Jégou, Douze and Schmid, 2011), by faiss."""
+"""IVF-PQ: an inverted file of product-quantized vectors, in codes of four bits that are read by shuffling registers.
 
-from dataclasses import replace
+Jégou, Douze and Schmid (2011), "Product quantization for nearest neighbor search"; André, Kermarrec and Le Scouarnec
+(2017), "Accelerated nearest neighbor search with Quick ADC"; by faiss. A code stands for the difference between a
+vector and the mean of its list, and its inner product with the query is added to that of the mean.
+"""
 
 import faiss
 import numpy as np
@@ -8,25 +11,24 @@ from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
-from amity.index.precision import in_single
-from amity.index.reduction import Reduction, reduce
+from amity.index.ivf import read_lists
+from amity.index.lists import Lists, fill, place_lists
+from amity.index.reduction import Reduction
 from amity.index.threads import faiss_threads, threads_for
 from amity.section import Section
 
-POINTS_PER_LIST = 64
-"""How many candidates for each list are drawn to place the lists."""
-LEAST_POINTS = 65536
-"""How many candidates are drawn at least, where there are so many; a codebook has 256 words."""
+WORDS = 16
+"""How many words a codebook has: as many as four bits tell apart."""
 
 
 class IvfpqConfig(Section):
     """Settings of the IVF-PQ index."""
 
-    list_size: PositiveInt = 256
-    """How many candidates an inverted list holds on average; the number of lists follows."""
+    list_size: PositiveInt = 64
+    """How many candidates a list holds on average, at least: there are at most 4 √candidates lists, and 65,536."""
     code_bytes: int = Field(default=32, ge=1, le=256)
-    """Bytes that stand for a vector in the lists, at most; each covers as many coordinates as the next."""
-    probes: PositiveInt = 32
+    """Bytes that stand for a vector in the lists, at most: two codes each, and a code covers at least a coordinate."""
+    probes: PositiveInt = 64
     """How many lists are read for a query; more is slower and finds more."""
     rerank: PositiveInt = 4
     """How many times k candidates are compared again by their true vectors."""
@@ -35,41 +37,26 @@ class IvfpqConfig(Section):
         """How many candidates to fetch for lists of that length."""
         return self.rerank * wanted + 1
 
-    def effort(self, fetched: int, widening: int) -> faiss.SearchParameters:
-        """How hard faiss searches: at least twice as many candidates are read as are to be fetched."""
-        probes = widening * max(self.probes, -(-2 * fetched // self.list_size))
-        return faiss.SearchParametersIVF(nprobe=probes)  # pyright: ignore[reportCallIssue]
+    def effort(self, proposer: faiss.Index, fetched: int, widening: int) -> faiss.SearchParameters:
+        """How hard faiss searches for that many candidates."""
+        return read_lists(proposer, fetched, widening * self.probes)
 
 
 def build_ivfpq(
     vectors: Float[ndarray, "candidates dim"], config: IvfpqConfig, *, longest: float, seed: int
 ) -> tuple[faiss.Index, Reduction]:
-    """The inverted file over all candidates; the same vectors and seed give the same one.
-
-    Fewer than 256 candidates get codebooks of fewer words, as many as fit.
-    """
-    reduction = reduce(vectors, longest=longest)
-    coordinates = -(-reduction.width // config.code_bytes)
-    code_bytes = -(-reduction.width // coordinates)
-    reduction = replace(reduction, width=code_bytes * coordinates)
-    num_lists = -(-len(vectors) // config.list_size)
-    bits = min(8, max(1, len(vectors).bit_length() - 1))
-    index = faiss.IndexIVFPQ(
-        faiss.IndexFlatL2(reduction.width), reduction.width, num_lists, code_bytes, bits, faiss.METRIC_L2
-    )
-    for parameters in (index.cp, index.pq.cp):
-        parameters.seed = seed % 2**31
-        parameters.min_points_per_centroid = 1  # a hint about small sets, printed past our log
-    points = reduction.items(in_single(_draw(vectors, max(LEAST_POINTS, POINTS_PER_LIST * num_lists), seed)))
+    """The inverted file over all candidates; the same vectors and seed give the same one."""
+    coordinates = -(-vectors.shape[1] // (2 * config.code_bytes))
+    codes = -(-vectors.shape[1] // coordinates)
+    reduction = Reduction(longest, extended=False, width=codes * coordinates)
     with faiss_threads(threads_for(vectors)):
-        index.train(np.resize(points, (max(len(points), 2), reduction.width)))  # a codebook has two words at least
-        for chunk in reduction.chunks(vectors):
-            index.add(chunk)
+        lists = place_lists(vectors, list_size=config.list_size, width=reduction.width, seed=seed)
+        index = faiss.IndexIVFPQFastScan(
+            faiss.IndexFlatIP(reduction.width), reduction.width, len(lists.means), codes, 4, faiss.METRIC_INNER_PRODUCT
+        )
+        index.by_residual = True  # without it, half as many are found
+        index.pq.cp.seed = seed % 2**31
+        index.pq.cp.min_points_per_centroid = 1  # a hint about small sets, printed past our log
+        enough = np.resize(lists.points, (max(len(lists.points), WORDS), reduction.width))
+        fill(index, Lists(lists.means, enough), reduction.chunks(vectors))
     return index, reduction
-
-
-def _draw(vectors: ndarray, size: int, seed: int) -> ndarray:
-    """Some of the candidates, in order, so that a memory-mapped file is read forwards."""
-    if len(vectors) <= size:
-        return vectors
-    return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), size, replace=False))]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from amity.index.lists import widen
 from amity.index.precision import in_single
 
 CHUNK = 65536
@@ -34,11 +35,11 @@ class Reduction:
 
     def queries(self, queries: Float32[ndarray, "queries dim"]) -> Float32[ndarray, "queries width"]:
         """Queries, followed by zeros."""
-        return self._widen(queries)
+        return widen(queries, self.width)
 
     def items(self, items: Float32[ndarray, "items dim"]) -> Float32[ndarray, "items width"]:
         """Candidates, followed by the coordinate that makes all norms equal, and zeros."""
-        widened = self._widen(items)
+        widened = widen(items, self.width)
         if self.extended:
             squares = np.square(items, dtype=np.float64).sum(axis=1)
             widened[:, items.shape[1]] = np.sqrt(np.maximum(self.longest**2 - squares, 0))
@@ -48,13 +49,6 @@ class Reduction:
         """All candidates, a chunk at a time."""
         for first in range(0, len(vectors), CHUNK):
             yield self.items(in_single(vectors[first : first + CHUNK]))
-
-    def _widen(self, vectors: ndarray) -> ndarray:
-        if self.width == vectors.shape[1]:
-            return np.ascontiguousarray(vectors)
-        widened = np.zeros((len(vectors), self.width), np.float32)
-        widened[:, : vectors.shape[1]] = vectors
-        return widened
 
 
 def reduce(vectors: Float[ndarray, "candidates dim"], *, longest: float) -> Reduction:

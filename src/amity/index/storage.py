@@ -18,6 +18,7 @@ from amity.index.approximate import ApproximateIndex
 from amity.index.exact import ExactIndex
 from amity.index.hits import Index
 from amity.index.hnsw import HnswConfig
+from amity.index.ivf import IvfConfig
 from amity.index.ivfpq import IvfpqConfig
 from amity.index.reduction import Reduction
 from amity.section import Section
@@ -25,13 +26,14 @@ from amity.section import Section
 PAGE = "index.json"
 VECTORS = "vectors.npy"
 PROPOSER = "index.faiss"
+KINDS: dict[type, str] = {HnswConfig: "hnsw", IvfConfig: "ivf", IvfpqConfig: "ivfpq"}
 
 
 class Page(Section):
     """What `index.json` says."""
 
     format: Literal[1] = 1
-    kind: Literal["exact", "hnsw", "ivfpq"]
+    kind: Literal["exact", "hnsw", "ivf", "ivfpq"]
     metric: Literal["inner product"] = "inner product"
     candidates: int
     dim: int
@@ -43,7 +45,7 @@ class Page(Section):
     """Whether the coordinate was added that turns inner products into distances."""
     width: int = 0
     """How many coordinates a vector has in the file of faiss."""
-    settings: HnswConfig | IvfpqConfig | None = None
+    settings: HnswConfig | IvfConfig | IvfpqConfig | None = None
     """What the approximate index was built by, and searches by; null for an exact one."""
     files: dict[str, str]
     """The sha256 of each file beside this one."""
@@ -137,7 +139,7 @@ def _describe(index: Index) -> dict[str, Any]:
         kind="exact", candidates=size, dim=dim, seed=exact.seed, longest=exact.longest, recall=index.recall, files={}
     ).model_dump()
     if isinstance(index, ApproximateIndex):
-        page["kind"] = "hnsw" if isinstance(index.config, HnswConfig) else "ivfpq"
+        page["kind"] = KINDS[type(index.config)]
         page["settings"] = index.config.model_dump()
         page["extended"], page["width"] = index.reduction.extended, index.reduction.width
     return page

@@ -155,7 +155,8 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
     """`embeddings/` -> `index/`."""
     retriever = Retriever.build(work.embeddings(), work.config.index, seed=work.config.seed)
     save_index(retriever.index, directory / "index")
-    return {"candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
+    kind = work.config.index.kind_for(len(retriever.index.vectors))
+    return {"kind": kind, "candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
 
 
 def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -179,7 +180,7 @@ def _about(work: Work, *, seconds: float) -> dict[str, Any]:
     return {
         "name": work.run.path.name,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "index": {"kind": work.config.index.kind, **records["index"].summary},
+        "index": records["index"].summary,
         "seconds": {**{name: one.seconds for name, one in records.items()}, "evaluate": round(seconds, 3)},
         "peak_rss_bytes": {
             **{name: one.peak_rss_bytes for name, one in records.items()},
