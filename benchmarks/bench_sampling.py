@@ -27,14 +27,15 @@ import torch
 
 from amity.graph import Adjacency
 from amity.ingestion import IngestionConfig, ingest
-from amity.kernels import kernel, mix, parallel_kernel
-from amity.sampling import sample_neighbors
+from amity.kernels import mix, parallel_kernel
+from amity.sampling import prefetch, sample_neighbors
 from amity.splitting import Pairs
 from measure import Row, options, paired, show
 from peers.dgl_environment import DglSampler
 
 FANOUT = (15, 10)
 SIZES = (512, 1024)
+THREADS = 2
 BATCHES = 10
 """Batches that one run samples."""
 REPOSITORY = Path(__file__).parents[1]
@@ -70,11 +71,15 @@ def draw_batches(adjacency: Adjacency, size: int, count: int, seed: int = 1) -> 
 
 
 def sample_ours(adjacency: Adjacency, batches: Batches) -> int:
-    """Sample all batches and return how many edges were drawn."""
-    return sum(
-        sample_neighbors(adjacency, seeds, fanout=FANOUT, seed=step, excluded=pairs).num_edges
-        for step, (seeds, pairs) in enumerate(batches)
-    )
+    """Sample all batches in the background, as training does, and return how many edges were drawn."""
+
+    def sample(step: int) -> int:
+        numba.set_num_threads(THREADS)  # it holds for one thread only: that of the loader
+        seeds, pairs = batches[step]
+        return sample_neighbors(adjacency, seeds, fanout=FANOUT, seed=step, excluded=pairs).num_edges
+
+    with prefetch(sample, range(len(batches))) as drawn:
+        return sum(drawn)
 
 
 def pyg_sampler(adjacency: Adjacency, batches: Batches) -> Callable[[], int]:
@@ -82,7 +87,7 @@ def pyg_sampler(adjacency: Adjacency, batches: Batches) -> Callable[[], int]:
     import torch_sparse  # noqa: F401, PLC0415 # pyright: ignore[reportMissingImports] - it registers the operator
 
     rows = torch.from_numpy(np.array(adjacency.indptr)), torch.from_numpy(adjacency.indices.astype(np.int64))
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(THREADS)
 
     def sample(batch: tuple[np.ndarray, Pairs]) -> int:
         replace, directed = False, True
@@ -112,14 +117,10 @@ def bound_sampler(adjacency: Adjacency, batches: Batches) -> Callable[[], int]:
 def draw_with_replacement(indptr, indices, nodes, starts, found):
     """As many neighbours of each node as `starts` says, without numbering what is found."""
     for i in numba.prange(len(nodes)):
-        _draw_row(indices, indptr[nodes[i]], indptr[nodes[i] + 1], (starts[i], starts[i + 1]), found)
-
-
-@kernel
-def _draw_row(indices, begin, end, places, found):
-    for place in range(*places):
-        rank = ((np.uint64(mix(place)) >> np.uint64(32)) * np.uint64(end - begin)) >> np.uint64(32)
-        found[place] = indices[begin + np.int64(rank)]
+        begin, end = indptr[nodes[i]], indptr[nodes[i] + 1]
+        for place in range(starts[i], starts[i + 1]):
+            rank = ((np.uint64(mix(place)) >> np.uint64(32)) * np.uint64(end - begin)) >> np.uint64(32)
+            found[place] = indices[begin + np.int64(rank)]
 
 
 def compare(name: str, ours: Callable[[], int], peer: Callable[[], int], repeats: int) -> Row:
@@ -166,7 +167,7 @@ def main() -> None:
         "--data", type=Path, default=REPOSITORY / "../shared/data", help="where fb100_many is, if it is"
     )
     chosen = parser.parse_args()
-    numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(THREADS)
     rows = list(measure_graph("power-law", power_law_graph(chosen.people, chosen.friendships), chosen.repeats))
     if (chosen.data / "fb100_many").is_dir():
         settings = tomllib.loads((REPOSITORY / "examples/datasets/fb100.toml").read_text())["ingestion"]
