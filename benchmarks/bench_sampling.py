@@ -9,7 +9,7 @@ of the batch, both ways.
 - pyg: `torch.ops.torch_sparse.neighbor_sample`, what a NeighborLoader calls without pyg-lib, without exclusion (it has
   none). It runs on one thread, so that two batches are sampled at once, as by two workers, and nothing is charged for
   handing them over.
-- dgl: `NeighborSampler.sample_blocks` with 32-bit ids, fused or not, whichever is faster here; with exclusion
+- dgl: `NeighborSampler.sample_blocks` with 32-bit ids, not fused (see peers/dgl_sampling.py); with exclusion
   (`exclude_edges`), and in a second row without. It runs in an environment of its own: peers/dgl_environment.py.
 - C no-dedup bound: a compiled loop that draws with replacement, reads each neighbour once and numbers nothing, for the
   nodes that ours expanded. A ratio of 0.5 means that ours takes twice as long as that.

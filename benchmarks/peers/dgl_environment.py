@@ -43,8 +43,7 @@ class DglSampler:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.how = self._answer()
-        """"ready" and which of DGL's two samplers is the faster one here."""
+        self._answer()
 
     def sample(self, batches: range, *, excluding: bool) -> int:
         """Sample the batches and return how many edges were drawn."""
@@ -67,6 +66,6 @@ class DglSampler:
     def _answer(self) -> str:
         assert self._process.stdout is not None
         while line := self._process.stdout.readline():
-            if line.split()[0].isdigit() or line.startswith("ready"):
+            if line.split()[0].isdigit() or line.strip() == "ready":
                 return line.strip()
         raise RuntimeError(f"the process that samples with DGL ended with code {self._process.wait()}; see its errors")
