@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field, PositiveInt
@@ -60,14 +61,15 @@ def build_index(
     *,
     seed: int,
     asking: Float[ndarray, "queries dim"] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Index:
-    """Index vectors by inner product; they may be memory-mapped, and are not copied.
+    """Index vectors by inner product; they may be memory-mapped, and are not copied but to a GPU that is to help.
 
     Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. The same
     vectors, config and seed give the same index (for HNSW see `build_hnsw`).
     Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
     """
-    exact = exact_index(vectors, seed=seed)
+    exact = exact_index(vectors, seed=seed, device=device)
     kind = config.kind_for(len(exact.vectors))
     if kind == "exact":
         return exact

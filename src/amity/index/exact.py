@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt64
 from numpy import ndarray
+from torch import Tensor
 
 from amity.errors import IndexingError
 from amity.graph import Adjacency
 from amity.index.hits import LONGEST, Hits, check_queries
+from amity.index.mirror import best_by_mirror, mirror_for
 from amity.index.precision import in_single, stored
 from amity.index.ranking import (
     MAX_CANDIDATES,
@@ -54,6 +56,8 @@ class ExactIndex:
     """Of the hash that orders equal scores."""
     longest: float
     """The largest norm among the vectors."""
+    mirror: Float[Tensor, "candidates dim"] | None = None
+    """The same vectors on a GPU, where one helps."""
 
     @property
     def recall(self) -> float:
@@ -97,6 +101,15 @@ class ExactIndex:
         return best
 
     def _search_block(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
+        if self.mirror is None:
+            return self._compare(questions, k)
+        best, proven = best_by_mirror(questions, self.vectors, self.mirror, longest=self.longest, k=k)
+        left = np.flatnonzero(~proven)
+        if len(left):
+            best[left] = self._compare(questions.rows(left), k)
+        return best
+
+    def _compare(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
         asked = round_rows(questions.vectors)
         width = max(1, SCORE_BLOCK // len(questions.vectors))
         scratch = torch.empty(len(questions.vectors) * min(width, len(self.vectors)), dtype=torch.int32)
@@ -110,8 +123,13 @@ class ExactIndex:
         return state[:, HEAD : HEAD + k]
 
 
-def exact_index(vectors: Float[ndarray, "candidates dim"], *, seed: int) -> ExactIndex:
-    """An exact index over vectors, which are not copied; raises `IndexingError` for what cannot be compared."""
+def exact_index(
+    vectors: Float[ndarray, "candidates dim"], *, seed: int, device: torch.device | str = "cpu"
+) -> ExactIndex:
+    """An exact index over vectors; raises `IndexingError` for what cannot be compared.
+
+    The vectors are not copied, except to a GPU that is to help; the lists are the same with it and without.
+    """
     if vectors.ndim != 2 or not 0 < len(vectors) < MAX_CANDIDATES:
         raise IndexingError(
             f"An index needs at least one candidate and at most {MAX_CANDIDATES:,}, each a vector; the vectors have "
@@ -126,7 +144,7 @@ def exact_index(vectors: Float[ndarray, "candidates dim"], *, seed: int) -> Exac
             f"The longest vector has the norm {longest:g}: vectors must be finite and no longer than {LONGEST:g} "
             "to be compared. Train and embed again: the training has diverged."
         )
-    return ExactIndex(vectors, seed, longest)
+    return ExactIndex(vectors, seed, longest, mirror_for(vectors, device))
 
 
 @kernel

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import faiss
 import numpy as np
+import torch
 from numpy import ndarray
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from amity.index.hits import Index
 from amity.index.hnsw import HnswConfig
 from amity.index.ivf import IvfConfig
 from amity.index.ivfpq import IvfpqConfig
+from amity.index.mirror import mirror_for
 from amity.index.reduction import Reduction
 from amity.section import Section
 
@@ -67,21 +69,21 @@ def save_index(index: Index, directory: Path) -> None:
     (directory / PAGE).write_text(json.dumps(page, indent=1))
 
 
-def open_index(directory: Path) -> Index:
-    """Open an index; its vectors are mapped into memory.
+def open_index(directory: Path, *, verified: bool = False, device: torch.device | str = "cpu") -> Index:
+    """Open an index; its vectors are mapped into memory, and copied to a GPU that is to help with exact search.
 
     Raises `ArtifactError` where a file is absent, truncated, altered, or of another index. Every file is compared
-    with its checksum before anything reads it.
+    with its checksum before anything reads it, unless the caller has verified them all.
     """
     page = read_page(directory)
-    for name in _files(approximate=page.settings is not None):
+    for name in () if verified else _files(approximate=page.settings is not None):
         _verify(directory / name, page.files.get(name, ""))
     vectors = open_array(directory / VECTORS)
     if vectors.shape != (page.candidates, page.dim) or vectors.dtype not in (np.float32, np.float16):
         raise _refuse(
             directory / VECTORS, f"it holds {vectors.dtype} {vectors.shape}, not {page.candidates} x {page.dim}"
         )
-    exact = ExactIndex(vectors, page.seed, page.longest)
+    exact = ExactIndex(vectors, page.seed, page.longest, mirror_for(vectors, device))
     if page.settings is None:
         return exact
     proposer = faiss.read_index(str(directory / PROPOSER))

@@ -13,7 +13,7 @@ from pyarrow import Table
 from amity import __version__
 from amity.artifacts import Record, Run, digest, peak_memory_bytes
 from amity.config import Config
-from amity.device import check_device
+from amity.device import Device, check_device
 from amity.embedding import Embeddings, embed_graph, open_embeddings
 from amity.encoder import Model
 from amity.errors import ArtifactError, ConfigError
@@ -64,10 +64,12 @@ class Work:
         self.run.verify("embed")
         return open_embeddings(self.run.path / "embeddings", self.split().train)
 
-    def retriever(self) -> Retriever:
+    def retriever(self, *, device: Device = "cpu") -> Retriever:
         """The retriever over the index, as it is judged: held-out friends can be found."""
         self.run.verify("index")
-        return Retriever.with_index(self.embeddings(), open_index(self.run.path / "index"))
+        return Retriever.with_index(
+            self.embeddings(), open_index(self.run.path / "index", verified=True, device=device)
+        )
 
     def adviser(self) -> Retriever:
         """The same retriever, as people ask it: friends that were held out are friends too, and never come back."""
@@ -153,7 +155,8 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
     """`embeddings/` -> `index/`."""
-    retriever = Retriever.build(work.embeddings(), work.config.index, seed=work.config.seed)
+    device = check_device(work.config.device)
+    retriever = Retriever.build(work.embeddings(), work.config.index, seed=work.config.seed, device=device)
     save_index(retriever.index, directory / "index")
     kind = work.config.index.kind_for(len(retriever.index.vectors))
     return {"kind": kind, "candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
@@ -162,7 +165,7 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
 def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     """`index/`, `split/` -> `report.json`, `report.html`, `per_query.parquet`."""
     start, config, seed = time.perf_counter(), work.config, work.config.seed
-    test, retriever = work.split().test, work.retriever()
+    test, retriever = work.split().test, work.retriever(device=check_device(config.device))
     graph = retriever.embeddings.graph
     found = verbs.evaluate(retriever, test, config.evaluation, seed=seed)
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
@@ -180,7 +183,7 @@ def _about(work: Work, *, seconds: float) -> dict[str, Any]:
     return {
         "name": work.run.path.name,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "index": records["index"].summary,
+        "index": {"kind": work.config.index.kind, **records["index"].summary},
         "seconds": {**{name: one.seconds for name, one in records.items()}, "evaluate": round(seconds, 3)},
         "peak_rss_bytes": {
             **{name: one.peak_rss_bytes for name, one in records.items()},

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 from numpy import ndarray
 
@@ -29,12 +30,20 @@ class Retriever:
     """Over the vectors of the candidates, in the order of their rows."""
 
     @classmethod
-    def build(cls, embeddings: Embeddings, config: IndexConfig | None = None, *, seed: int = 0) -> "Retriever":
+    def build(
+        cls,
+        embeddings: Embeddings,
+        config: IndexConfig | None = None,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> "Retriever":
         """Index the candidates of the graph; raises `IndexingError` as `build_index` does."""
         graph = embeddings.graph
         vectors = embeddings.vectors[graph.candidates.rows]
         asking = None if graph.queries is graph.candidates else embeddings.vectors[graph.queries.rows]
-        return cls(embeddings, build_index(vectors, config or IndexConfig(), seed=seed, asking=asking))
+        index = build_index(vectors, config or IndexConfig(), seed=seed, asking=asking, device=device)
+        return cls(embeddings, index)
 
     @classmethod
     def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
