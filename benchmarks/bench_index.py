@@ -2,7 +2,8 @@
 
     python benchmarks/bench_index.py --sizes 1000000x64 --hnsw-candidates 200000 --json
 
-The vectors look trained: a mixture of clusters on the sphere whose sizes follow a power law, each vector stretched by
+The vectors look trained: a mixture of clusters on the sphere whose sizes follow a power law. The centre of a cluster
+has length 1, and its vectors lie 0.6 away in all directions (`--spread`; farther is harder); all are then brought to
 the 0.2th power of a power-law degree, so that norms differ by a factor of five. Queries are drawn from them, and each
 excludes 30 of those it would find. Recall is against exact search with the same exclusions.
 
@@ -45,7 +46,7 @@ def main() -> None:
         num_candidates, dim = map(int, size.split("x"))
         for kind in given.kinds:
             held = min(num_candidates, given.hnsw_candidates) if kind == "hnsw" else num_candidates
-            rows += measure(look_trained(held, dim), kind, given)
+            rows += measure(look_trained(held, dim, spread=given.spread), kind, given)
     show(rows, as_json=given.json)
 
 
@@ -54,20 +55,21 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=["1000000x64"], metavar="CANDIDATESxDIM")
     parser.add_argument("--kinds", nargs="+", default=["exact", "ivf", "ivfpq", "hnsw"])
     parser.add_argument("--hnsw-candidates", type=int, default=200_000, help="HNSW takes minutes to build beyond")
+    parser.add_argument("--spread", type=float, default=0.6, help="a vector's distance from the centre of its cluster")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 
-def look_trained(num_vectors: int, dim: int, *, seed: int = 0) -> np.ndarray:
-    """Vectors in clusters of power-law sizes, some 400 each, with norms that grow with a power-law degree."""
+def look_trained(num_vectors: int, dim: int, *, spread: float, seed: int = 0) -> np.ndarray:
+    """Vectors in clusters of power-law sizes, 400 on average, with norms that grow with a power-law degree."""
     rng = np.random.default_rng(seed)
     num_clusters = max(1, num_vectors // 400)
     centers = rng.standard_normal((num_clusters, dim), dtype=np.float32)
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     sizes = (np.arange(num_clusters) + 10.0) ** -0.8
     vectors = rng.standard_normal((num_vectors, dim), dtype=np.float32)
-    vectors *= np.float32(0.8 / np.sqrt(dim))
+    vectors *= np.float32(spread / np.sqrt(dim))
     vectors += centers[rng.choice(num_clusters, num_vectors, p=sizes / sizes.sum())]
     degrees = 5 * (1 + rng.pareto(1.3, num_vectors)).clip(1, 5000)
     vectors *= (degrees**0.2 / np.linalg.norm(vectors, axis=1))[:, None].astype(np.float32)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from amity.errors import IndexingError, RetrievalError
 from amity.graph import from_pairs
 from amity.graph.adjacency import Adjacency
-from amity.index import HnswConfig, IndexConfig, IvfConfig, IvfpqConfig, build_index, nothing_excluded
+from amity.index import HnswConfig, IndexConfig, IvfConfig, IvfpqConfig, build_index, building, nothing_excluded
 
 KINDS = {
     "exact": IndexConfig(kind="exact"),
@@ -184,6 +184,20 @@ def test_an_index_below_its_target_is_refused_with_what_to_raise():
     poor = HnswConfig(m=2, ef_construction=1, ef_search=1)
     with pytest.raises(IndexingError, match=r"ef_search \(1\)"):
         build_index(vectors, IndexConfig(kind="hnsw", hnsw=poor, target_recall=0.999), seed=0)
+
+
+def test_auto_is_exact_for_few_and_for_many_reads_lists_until_it_finds_its_target(monkeypatch):
+    vectors = np.random.default_rng(0).standard_normal((4000, 32)).astype(np.float32)
+    assert build_index(vectors, IndexConfig(), seed=0).recall == 1
+    monkeypatch.setattr(building, "EXACT_UP_TO", 3999)
+    config = IndexConfig(target_recall=0.9, ivfpq=IvfpqConfig(probes=1, list_size=20))
+    assert config.kind_for(3999) == "exact"
+    assert config.kind_for(4000) == "ivfpq"
+    index = build_index(vectors, config, seed=0)
+    assert index.recall >= 0.9
+    assert index.config.probes > 1
+    with pytest.raises(IndexingError, match=r"probes \(1\)"):
+        build_index(vectors, config.model_copy(update={"kind": "ivfpq"}), seed=0)
 
 
 def test_one_candidate_and_no_queries_are_no_special_case(config):

@@ -1,6 +1,6 @@
 """Vectors, indexed: exact search, and HNSW, IVF and IVF-PQ whose recall against it is measured when they are built."""
 
-from amity.index.building import IndexConfig, build_index, measure_recall
+from amity.index.building import IndexConfig, build_index
 from amity.index.hits import Hits, Index, nothing_excluded
 from amity.index.hnsw import HnswConfig
 from amity.index.ivf import IvfConfig
@@ -16,7 +16,6 @@ __all__ = [
     "IvfpqConfig",
     "build_index",
     "mapped_file",
-    "measure_recall",
     "nothing_excluded",
     "open_index",
     "read_page",

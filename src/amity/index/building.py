@@ -1,11 +1,12 @@
 """Building an index, and measuring what it finds."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import faiss
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 
@@ -34,7 +35,8 @@ class IndexConfig(Section):
 
     kind: Literal["auto", "exact", "hnsw", "ivf", "ivfpq"] = "auto"
     """`exact` compares with everyone; `ivfpq` is small, quick to build and quick to search; `ivf` and `hnsw` hold a
-    second copy of all vectors in memory. `auto` is exact up to 1,000,000 candidates, and `ivfpq` beyond."""
+    second copy of all vectors in memory. `auto` is exact up to 1,000,000 candidates; beyond it is `ivfpq`, and doubles
+    its `probes` until it finds its target."""
     target_recall: float = Field(default=0.95, ge=0, le=1)
     """The share of the exact lists that an approximate index must find, or it is refused."""
     measured_k: PositiveInt = 50
@@ -74,31 +76,45 @@ def build_index(
     if kind == "exact":
         return exact
     index = _approximate(exact, config, kind)
-    recall = measure_recall(index, k=config.measured_k, num_queries=config.measured_queries, asking=asking)
+    exam = _set_exam(exact, config, asking)
+    recall = _recall(index, exam)
+    while config.kind == "auto" and recall < config.target_recall and (harder := _harder(index)):
+        index, recall = harder, _recall(harder, exam)
     if recall < config.target_recall:
         raise IndexingError(_missed(recall, config, kind))
     return replace(index, recall=recall)
 
 
-def measure_recall(
-    index: ApproximateIndex, *, k: int, num_queries: int, asking: Float[ndarray, "queries dim"] | None = None
-) -> float:
-    """The share of the exact lists that an index finds, for queries drawn by its seed.
+class _Exam(NamedTuple):
+    """Queries, and the score that the last of each exact list has."""
 
-    They are drawn from `asking`, or from the candidates, who then do not get themselves. A candidate that scores as
-    high as the last of the exact list counts as found, so that equal scores do not matter. 1 where there is nobody to
-    find.
+    queries: Float[ndarray, "queries dim"]
+    excluded: Adjacency
+    names: Int64[ndarray, "queries"]
+    length: int
+    least: Float32[ndarray, "queries 1"]
+
+
+def _set_exam(exact: ExactIndex, config: IndexConfig, asking: Float[ndarray, "queries dim"] | None) -> _Exam:
+    """Queries drawn from `asking`, or from the candidates, who then do not get themselves."""
+    vectors = exact.vectors if asking is None else asking
+    size = min(config.measured_queries, len(vectors))
+    drawn = np.random.default_rng(exact.seed).choice(len(vectors), size, replace=False)
+    oneself = Adjacency(np.arange(size + 1), drawn) if asking is None else nothing_excluded(size)
+    length = min(config.measured_k, len(exact.vectors) - (asking is None))
+    truth = exact.search(vectors[drawn], k=max(1, length), excluded=oneself, names=drawn)
+    return _Exam(vectors[drawn], oneself, drawn, length, truth.scores[:, -1:])
+
+
+def _recall(index: ApproximateIndex, exam: _Exam) -> float:
+    """The share of the exact lists that an index finds; 1 where there is nobody to find.
+
+    A candidate that scores as high as the last of the exact list counts as found, so that equal scores do not matter.
     """
-    vectors = index.vectors if asking is None else asking
-    drawn = np.random.default_rng(index.exact.seed).choice(len(vectors), min(num_queries, len(vectors)), replace=False)
-    oneself = Adjacency(np.arange(len(drawn) + 1), drawn) if asking is None else nothing_excluded(len(drawn))
-    truth, found = (
-        searched.search(vectors[drawn], k=k, excluded=oneself, names=drawn).scores for searched in (index.exact, index)
-    )
-    length = min(k, len(index.vectors) - (asking is None))
-    if length == 0 or len(drawn) == 0:
+    if exam.length == 0 or len(exam.queries) == 0:
         return 1.0
-    return float((found[:, :length] >= truth[:, length - 1 : length]).mean())
+    found = index.search(exam.queries, k=exam.length, excluded=exam.excluded, names=exam.names)
+    return float((found.scores >= exam.least).mean())
 
 
 def _approximate(exact: ExactIndex, config: IndexConfig, kind: Literal["hnsw", "ivf", "ivfpq"]) -> ApproximateIndex:
@@ -108,6 +124,15 @@ def _approximate(exact: ExactIndex, config: IndexConfig, kind: Literal["hnsw", "
     if kind == "ivf":
         return ApproximateIndex(exact, *build_ivf(exact.vectors, config.ivf, **about), config.ivf)
     return ApproximateIndex(exact, *build_ivfpq(exact.vectors, config.ivfpq, **about), config.ivfpq)
+
+
+def _harder(index: ApproximateIndex) -> ApproximateIndex | None:
+    """The same index, which reads twice as many lists; None where it reads them all."""
+    assert isinstance(index.config, IvfpqConfig)
+    assert isinstance(index.proposer, faiss.IndexIVF)
+    if index.config.probes >= index.proposer.nlist:
+        return None
+    return replace(index, config=index.config.model_copy(update={"probes": 2 * index.config.probes}))
 
 
 def _missed(recall: float, config: IndexConfig, kind: str) -> str:
