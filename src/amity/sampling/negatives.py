@@ -11,6 +11,9 @@ from amity.sampling.draws import below, keyed
 from amity.sampling.numbering import position_of
 from amity.splitting.streams import find_edge
 
+LOW = 0x7FFF
+"""The low bits of a node that tell for most friends that they are no column, without a look-up."""
+
 
 def uniform_nodes(count: int, nodes: range, *, seed: int, step: int) -> Int64[ndarray, "count"]:
     """Draw rows of the graph from a range, with repetition, each as likely."""
@@ -75,10 +78,12 @@ def _uniform_nodes(count, first, size, key):
 def _mask_known(indptr, indices, queries, columns, positives):
     nodes, slots = columns
     masked = np.zeros((len(queries), len(nodes)), np.bool_)
+    likely = np.zeros(LOW + 1, np.bool_)
+    likely[nodes & LOW] = True
     for row in numba.prange(len(queries)):
         query = queries[row]
         if indptr[query + 1] - indptr[query] <= 4 * len(nodes):
-            _mask_friends(indices[indptr[query] : indptr[query + 1]], slots, masked[row])
+            _mask_friends(indices[indptr[query] : indptr[query + 1]], slots, likely, masked[row])
         else:
             for column in range(len(nodes)):
                 masked[row, column] = find_edge(indptr, indices, query, nodes[column]) >= 0
@@ -90,8 +95,9 @@ def _mask_known(indptr, indices, queries, columns, positives):
 
 
 @kernel
-def _mask_friends(friends, slots, masked):
+def _mask_friends(friends, slots, likely, masked):
     for friend in friends:
-        column = position_of(slots, np.int64(friend))
-        if column >= 0:
-            masked[column] = True
+        if likely[friend & LOW]:
+            column = position_of(slots, np.int64(friend))
+            if column >= 0:
+                masked[column] = True
