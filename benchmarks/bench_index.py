@@ -56,7 +56,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", default=["exact", "ivf", "ivfpq", "hnsw"])
     parser.add_argument("--hnsw-candidates", type=int, default=200_000, help="HNSW takes minutes to build beyond")
     parser.add_argument("--spread", type=float, default=0.6, help="a vector's distance from the centre of its cluster")
-    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 

@@ -26,7 +26,7 @@ LEAST_POINTS = 65536
 """How many candidates are drawn at least, where there are so many."""
 STEPS = 10
 """How often k-means moves the means."""
-NEAREST_GROUPS = 4
+NEAREST_GROUPS = 2
 """In how many groups a candidate looks for its list."""
 
 
