@@ -45,7 +45,7 @@ def seconds(page: dict[str, Any], stage: str) -> float:
 
 
 def table(pages: list[dict[str, Any]]) -> Iterator[str]:
-    """A line of Markdown for each size: seconds of each stage (see `seconds`), memory and disk at most, what queries got."""
+    """A line of Markdown for each size: the seconds of each stage, memory and disk at most, what queries got."""
     columns = ("people", "friendships", "steps", *STAGES, "memory", "disk", "query", "recall@100")
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---:|" * len(columns)
