@@ -5,10 +5,10 @@
 The peer is `peers/pyg_training.py`, the same model in PyTorch Geometric: dim 128, 4 heads, two layers, fan-out 15 x 10,
 512 pairs and 512 uniform nodes a step, retrieval with CCA-SSG and GraphMAE. Both train on the same graphs by turns, on
 as many threads, a pass of `--steps` steps at a time, each with its batches made ahead from nothing; of the peer's
-loaders (in the loop, or in one worker process) the one that is faster at first counts. fb100_mit has the columns of its table and a
-vector for each person; the power-law graph has 32 numbers a person and no vectors of persons. The peer is spared some
-work: it keeps the pairs of a batch in the graph, masks nobody and corrects nothing. The last row is the share of our
-passes in which the encoder waits for a batch.
+loaders (in the loop, or in one worker process) the one that is faster at first counts. fb100_mit has the columns of its
+table and a vector for each person; the power-law graph has 32 numbers a person and no such vectors. The peer is spared
+some work: it keeps the pairs of a batch in the graph, masks nobody and corrects nothing. The last row is the share of
+our passes in which the encoder waits for a batch.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from amity.sampling import SamplingConfig, prefetch
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Recipe, TrainingConfig
 from amity.training.determinism import deterministic
+from amity.training.memory import kept_memory
 from amity.training.step import batch_maker, start, update
 from bench_sampling import power_law_graph
 from measure import Row, options, paired, rate, show
@@ -57,7 +58,7 @@ class Ours:
     def run(self) -> None:
         """So many further steps."""
         steps = range(self.first, self.first + self.steps)
-        with deterministic(), prefetch(self.make, steps) as batches:
+        with deterministic(), kept_memory(), prefetch(self.make, steps) as batches:
             for batch, inputs in batches:
                 update(self.trainable, self.model.encoder, batch, inputs, seed=0)
         self.first += self.steps

@@ -24,6 +24,7 @@ CHECKED = (
     "amity.training.checkpoint",
     "amity.training.loop",
     "amity.training.optimizer",
+    "amity.training.recipe",
     "amity.training.step",
 )
 install_import_hook(CHECKED, "beartype.beartype")

@@ -63,5 +63,6 @@ class _Attention(Function):
 
 def _logits(values: Tensor, projection: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
     """What each source sends and each target receives: (sources, heads), (targets, heads)."""
-    sent, received = (values @ projection).chunk(2, dim=1)
+    # A product with few columns is twice as fast where these are stored as rows.
+    sent, received = (values @ projection.T.contiguous().T).chunk(2, dim=1)
     return sent.contiguous(), received[: edges.num_targets].contiguous()

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, Integer
+from jaxtyping import Float32, Int32, Int64, Integer
 from numpy import ndarray
 from torch import Tensor
+
+from amity.kernels import kernel
 
 
 class Rows(NamedTuple):
@@ -61,6 +63,14 @@ class Edges:
         indices = np.insert(self.indices, self.indptr[:-1], itself)
         return Edges(self.indptr + np.arange(len(self.indptr)), indices, self.target_degrees, self.source_degrees)
 
+    @cached_property
+    def by_source(self) -> tuple[Int64[ndarray, "sources_and_one"], Int64[ndarray, "edges"], Int32[ndarray, "edges"]]:
+        """The edges in the order of their sources, and of targets under each, beside their targets.
+
+        Those of source j stand from the first array's j to its j + 1.
+        """
+        return _by_source(self.indptr, self.indices, self.num_sources)
+
     def mean_weights(self) -> Float32[Tensor, "edges 1"]:
         """The weight of each edge that makes a sum a mean."""
         counts = self.counts
@@ -80,3 +90,19 @@ def _place(edges: Edges, device: torch.device) -> Rows:
     heard = torch.bincount(sources, minlength=edges.num_sources)
     source_indptr = torch.cat([heard.new_zeros(1), heard.cumsum(0)])
     return Rows(indptr, sources, targets, sources.argsort(stable=True), source_indptr)
+
+
+@kernel
+def _by_source(indptr, indices, num_sources):
+    starts = np.zeros(num_sources + 1, np.int64)
+    for source in indices:
+        starts[source + 1] += 1
+    starts = np.cumsum(starts)
+    cursor = starts[:-1].copy()
+    order, targets = np.empty(len(indices), np.int64), np.empty(len(indices), np.int32)
+    for target in range(len(indptr) - 1):
+        for edge in range(indptr[target], indptr[target + 1]):
+            place = cursor[indices[edge]]
+            order[place], targets[place] = edge, target
+            cursor[indices[edge]] = place + 1
+    return starts, order, targets

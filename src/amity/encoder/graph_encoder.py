@@ -103,7 +103,7 @@ class GraphEncoder(nn.Module):
 
     def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """One code from the states after each layer, before any scaling to unit length."""
-        return torch.stack(list(states)).mean(0) if self.config.combine == "mean" else states[-1]
+        return sum(states[1:], states[0]) / len(states) if self.config.combine == "mean" else states[-1]
 
     def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""

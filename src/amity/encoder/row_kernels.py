@@ -11,12 +11,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from amity.encoder.edges import Edges
-from amity.kernels import kernel, parallel_kernel, summing_kernel
+from amity.kernels import parallel_kernel, summing_kernel
 
 SLOPE = 0.2
 """Slope of the LeakyReLU below zero, as in the paper of graph attention."""
-LINE = 16
-"""Columns, at least, that a thread adds up: a cache line of single precision."""
 
 
 def sum_rows(edges: Edges, weights: Tensor, values: Tensor, *, groups: int) -> Tensor:
@@ -28,9 +26,7 @@ def sum_rows(edges: Edges, weights: Tensor, values: Tensor, *, groups: int) -> T
 
 def add_transposed(edges: Edges, weights: Tensor, gradient: Tensor, sums: Tensor) -> None:
     """Add to each source in `sums`, in place, the sum of weight times gradient over its targets."""
-    groups = sums.shape[1] // gradient.shape[2]
-    parts = max(1, min(gradient.shape[2] // LINE, -(-numba.get_num_threads() // groups)))
-    _add_transposed(edges.indptr, edges.indices, array(weights), array(gradient), (sums.numpy(), parts))
+    _add_transposed(edges.by_source, array(weights), array(gradient), sums.numpy())
 
 
 def dot_edges(edges: Edges, gradient: Tensor, values: Tensor) -> Tensor:
@@ -78,26 +74,17 @@ def _sum_rows(indptr, indices, weights, values, sums):
 
 
 @parallel_kernel
-def _add_transposed(indptr, indices, weights, gradient, places):
-    """Threads share the columns, not the rows: no two add to one number, and nothing is sorted by source."""
-    heads, targets, width = gradient.shape
-    sums, parts = places
-    groups = sums.shape[1] // width
-    size = -(-width // parts)
-    for task in numba.prange(groups * parts):
-        group, first = task // parts, task % parts * size
-        last = min(first + size, width)
-        for row in range(targets):
-            for edge in range(indptr[row], indptr[row + 1]):
-                total = sums[np.int64(indices[edge]), group * width + first : group * width + last]
-                for head in range(group * heads // groups, (group + 1) * heads // groups):
-                    _add(total, weights[edge, head], gradient[head, row, first:last])
-
-
-@kernel
-def _add(sums, weight, values):
-    for column in range(len(sums)):
-        sums[column] += weight * values[column]
+def _add_transposed(by_source, weights, gradient, sums):
+    starts, order, targets = by_source
+    heads, _, width = gradient.shape
+    split = sums.shape[1] > width
+    for source in numba.prange(len(sums)):
+        for place in range(starts[source], starts[source + 1]):
+            edge, row = order[place], np.int64(targets[place])
+            for head in range(heads):
+                first, weight = head * width if split else 0, weights[edge, head]
+                for column in range(width):
+                    sums[source, first + column] += weight * gradient[head, row, column]
 
 
 @parallel_kernel

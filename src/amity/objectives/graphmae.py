@@ -48,11 +48,12 @@ class GraphMaeHead(nn.Module):
     ) -> Float[Tensor, "masked width"]:
         """The features of the masked nodes, restored from the codes of their neighbours.
 
-        `edges` lead from nodes with codes to the first of them; all masked nodes are among those.
+        `edges` lead from nodes with codes to the first of them; all masked nodes are among those. The linear map comes
+        after the mean, whose map is the mean of the maps: masked nodes are fewer than their neighbours.
         """
-        hidden = (codes @ self.bridge).index_fill(0, masked, 0.0)
-        means = weighted_sums(hidden, edges.mean_weights().to(hidden.device), edges)
-        return means[masked] @ self.decoder + self.bias
+        known = codes.index_fill(0, masked, 0.0)
+        means = weighted_sums(known, edges.mean_weights().to(known.device), edges)
+        return means[masked] @ self.bridge @ self.decoder + self.bias
 
 
 def graphmae_loss(

@@ -16,6 +16,7 @@ from amity.sampling import prefetch
 from amity.splitting import Split
 from amity.training.checkpoint import Standing, Trainable, load_checkpoint, save_checkpoint
 from amity.training.determinism import deterministic
+from amity.training.memory import kept_memory
 from amity.training.recipe import Recipe, TrainingConfig
 from amity.training.step import batch_maker, start, update
 
@@ -64,6 +65,7 @@ def train_model(
     end, saved_s = last_step(settings, best_step=standing.best_step), time.monotonic()
     with (
         deterministic(device),
+        kept_memory(),
         prefetch(
             batch_maker(split, model, recipe.sampling, seed=seed, device=device),
             steps,
