@@ -58,7 +58,8 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
 def recall_among_all(model: Model, split: Split, *, seed: int) -> float:
     """Recall in the harness in which the test part will be judged; every node hears from all its neighbours."""
     config = EvaluationConfig(queries=QUERIES, k=(LENGTH,), headline=LENGTH)
-    retriever = Retriever.build(embed_graph(model, split.train), seed=seed)
+    device = next(model.encoder.parameters()).device
+    retriever = Retriever.build(embed_graph(model, split.train, device=device), seed=seed)
     vectors = retriever.embeddings.vectors
     found = evaluate(retriever, split.train, split.valid, config, seed=seed, vectors=vectors)
     return float(found.values[f"recall@{LENGTH}"].mean())

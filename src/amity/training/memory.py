@@ -17,7 +17,7 @@ def kept_memory() -> Iterator[None]:
     """Inside, keep freed memory for the next allocation; afterwards all that is free goes back to the system.
 
     The tensors of a step are large, and the C library maps each anew: the system clears their pages again and again,
-    which took more than a third of a step. Libraries other than GNU's are left as they are.
+    which took 17 to 40% of a step where it was measured. Libraries other than GNU's are left as they are.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
