@@ -54,8 +54,10 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
 
 
 @pytest.fixture(scope="module")
-def reference(order: Order, typed: list, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], list[int], float]:
-    """The artifacts of a run that nobody disturbs, and how long such a run takes once its kernels are compiled."""
+def reference(
+    order: Order, typed: list, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], list[int], float]:
+    """Artifacts and steps of a run that nobody disturbs, and how long it takes once its kernels are compiled."""
     places = [tmp_path_factory.mktemp("undisturbed") / name for name in ("first", "second")]
     for place in places:
         start = time.monotonic()
