@@ -71,6 +71,7 @@ def make_app() -> App:
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
+        help_format="plaintext",  # markdown takes longer to import than all else together
         result_action="return_value",
     )
     for number, (name, purpose) in enumerate(COMMANDS.items()):
