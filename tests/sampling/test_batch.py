@@ -137,11 +137,14 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(split):
             assert not equal or np.array_equal(batch.block.indices, other.block.indices)
 
 
-def test_prefetched_batches_are_those_made_by_hand(split):
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_prefetched_batches_are_those_made_by_hand(split, workers):
     maker = BatchMaker.prepare(split, CONFIG, seed=3)
-    for step, batch in enumerate(prefetch(maker, range(6), depth=3)):
+    for step, batch in enumerate(prefetch(maker, range(7), depth=3, workers=workers)):
+        block = maker(step).block
         assert batch.step == step
-        assert np.array_equal(batch.block.nodes, maker(step).block.nodes)
+        assert np.array_equal(batch.block.nodes, block.nodes)
+        assert np.array_equal(batch.block.indices, block.indices)
 
 
 @pytest.mark.parametrize("which", ["split", "shop"])

@@ -20,8 +20,10 @@ def alive() -> int:
     return sum(thread.name == "amity-prefetch" for thread in threading.enumerate())
 
 
-def test_steps_come_out_in_order_once_each():
-    assert list(prefetch(lambda step: step * step, range(3, 100, 2), depth=3)) == [s * s for s in range(3, 100, 2)]
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("steps", [range(0), range(1), range(3, 100, 2)])
+def test_steps_come_out_in_order_once_each(steps, workers):
+    assert list(prefetch(lambda step: step * step, steps, depth=3, workers=workers)) == [s * s for s in steps]
     assert wait_until(lambda: alive() == 0)
 
 
@@ -34,13 +36,19 @@ def test_no_more_than_the_depth_is_made_ahead():
         assert len(made) == 5
 
 
-def test_an_exception_is_raised_where_its_step_would_have_come():
+def test_workers_make_steps_at_the_same_time():
+    together = threading.Barrier(2, timeout=20)
+    assert sorted(prefetch(lambda _: together.wait(), range(2), depth=2, workers=2)) == [0, 1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_is_raised_where_its_step_would_have_come(workers):
     def make(step: int) -> int:
         if step == 3:
             raise RuntimeError("step three")
         return step
 
-    loader = prefetch(make, range(10), depth=2)
+    loader = prefetch(make, range(10), depth=2, workers=workers)
     assert [next(loader) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match="step three"):
         next(loader)
@@ -49,8 +57,9 @@ def test_an_exception_is_raised_where_its_step_would_have_come():
     assert wait_until(lambda: alive() == 0)
 
 
-def test_closing_ends_the_thread_and_the_iterator():
-    loader = prefetch(lambda step: step, range(10**9), depth=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closing_ends_the_threads_and_the_iterator(workers):
+    loader = prefetch(lambda step: step, range(10**9), depth=2, workers=workers)
     next(loader)
     loader.close()
     assert alive() == 0

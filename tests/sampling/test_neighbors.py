@@ -1,6 +1,5 @@
 from itertools import combinations
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,19 +112,6 @@ def test_hops_and_seeds_draw_independently():
     )
     table = np.bincount(first * 6 + other, minlength=36)
     assert chisquare(table).pvalue > 1e-4
-
-
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core only: there are no two threads to compare")
-def test_a_block_is_the_same_for_any_number_of_threads():
-    adjacency = random_adjacency(3000, 60_000, 1)
-    seeds = np.arange(0, 3000, 7)
-    excluded = Pairs(adjacency.sources()[::50], adjacency.indices[::50])
-    blocks = []
-    for threads in (1, 2):
-        numba.set_num_threads(threads)
-        blocks.append(sample_neighbors(adjacency, seeds, fanout=(8, 4), seed=9, excluded=excluded))
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    assert same(*blocks)
 
 
 def test_a_seed_repeats_itself_and_another_differs():

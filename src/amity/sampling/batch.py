@@ -30,7 +30,7 @@ class SamplingConfig(Section):
     negatives: NonNegativeInt = 512
     """Uniform candidates a step, beside the positives of the batch."""
     prefetched: PositiveInt = 4
-    """Batches made ahead while the encoder computes."""
+    """Batches made ahead while the encoder computes; no more threads than that make them, a batch each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -13,29 +14,31 @@ POLL_S = 0.1
 """How often a thread that waits for room looks whether anybody still wants its work."""
 
 
-def prefetch(make: Callable[[int], T], steps: range, *, depth: int = 4) -> "Prefetcher[T]":
-    """Make what each step needs in one background thread, up to `depth` steps ahead.
+def prefetch(make: Callable[[int], T], steps: range, *, depth: int = 4, workers: int = 1) -> "Prefetcher[T]":
+    """Make what each step needs in background threads, up to `depth` steps ahead beside the one in each hand.
 
-    What comes out is in the order of `steps`. An exception of `make` is raised where its step would have come.
-    The thread ends with the steps, when the iterator is closed or forgotten, and when the program ends.
+    Worker w of W makes every W-th step from the w-th on, so that what comes out is in the order of `steps`; there are
+    no more workers than `depth`. An exception of `make` is raised where its step would have come. The threads end with
+    the steps, when the iterator is closed or forgotten, and when the program ends.
     """
-    return Prefetcher(make, steps, depth=depth)
+    return Prefetcher(make, steps, depth=depth, workers=min(workers, depth))
 
 
 class Prefetcher(Generic[T]):
-    """The iterator of `prefetch`: an open thread and what it has made."""
+    """The iterator of `prefetch`: open threads and what each has made."""
 
     waited_s: float = 0.0
     """How long the consumer has waited so far."""
 
-    def __init__(self, make: Callable[[int], T], steps: range, *, depth: int) -> None:
-        self._ready: queue.Queue[tuple[str, object]] = queue.Queue(depth)
+    def __init__(self, make: Callable[[int], T], steps: range, *, depth: int, workers: int) -> None:
         self._closed = threading.Event()
-        # The thread must not hold the iterator, or forgetting the iterator would not end it.
-        self._thread = threading.Thread(
-            target=_work, args=(make, steps, self._ready, self._closed), name="amity-prefetch", daemon=False
-        )
-        self._thread.start()
+        ready: list[queue.Queue] = [queue.Queue(depth // workers) for _ in range(workers)]
+        self._next = cycle(ready)
+        # The threads must not hold the iterator, or forgetting the iterator would not end them.
+        parts = [(make, steps[first::workers], made, self._closed) for first, made in enumerate(ready)]
+        self._threads = [threading.Thread(target=_work, args=p, name="amity-prefetch", daemon=False) for p in parts]
+        for thread in self._threads:
+            thread.start()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -44,7 +47,7 @@ class Prefetcher(Generic[T]):
         if self._closed.is_set():
             raise StopIteration
         start_s = time.perf_counter()
-        kind, value = self._ready.get()
+        kind, value = next(self._next).get()
         self.waited_s += time.perf_counter() - start_s
         if kind == "made":
             return value  # pyright: ignore[reportReturnType]
@@ -54,9 +57,10 @@ class Prefetcher(Generic[T]):
         raise StopIteration
 
     def close(self) -> None:
-        """End the thread and wait for it; what it has made ahead is lost."""
+        """End the threads and wait for them; what they have made ahead is lost."""
         self._closed.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> Self:
         return self

@@ -2,22 +2,21 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel
 from amity.sampling.draws import choose, keyed
-from amity.sampling.numbering import ask_for, number, position_of
+from amity.sampling.numbering import ask_for, number, number_into, position_of, room_for
 from amity.splitting import Pairs
 from amity.splitting.streams import find_edge
 
 ALL = -1
 """The fan-out that takes every neighbour."""
-RUN = 256
-"""Nodes whose neighbours one thread draws at a time."""
+RUN = 64
+"""Nodes whose neighbours are drawn, then numbered, at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +61,13 @@ def sample_neighbors(
         raise ValueError(f"seeds are to be distinct: {len(seeds)} were given, of which {len(nodes)} differ")
     rows = _read_only(adjacency.indptr), _read_only(adjacency.indices)
     banned = _both_ways(excluded)
-    indptr, indices, hops = [np.zeros(1, np.int64)], [np.empty(0, np.int32)], [0, len(nodes)]
-    num_edges = 0
+    indptr, indices, hops = np.zeros(1, np.int64), np.empty(0, np.int32), [0, len(nodes)]
     for hop, limit in enumerate(fanout):
-        newest = nodes[hops[-2] :]
-        holes = _group(_holes(*rows, slots, (*banned, hops[-2])), len(newest))
+        holes = _group(_holes(*rows, slots, (*banned, hops[-2])), hops[-1] - hops[-2])
         most = limit if limit >= 0 else np.iinfo(np.int64).max
-        offsets, found = _draw(*rows, newest, holes, most, (seed, hop))
-        nodes, slots, positions = number(nodes, slots, found)
-        indptr.append(num_edges + offsets[1:])
-        num_edges += len(found)
-        indices.append(positions)
+        nodes, slots, indptr, indices = _expand(rows, (nodes, slots, indptr, indices), holes, most, (seed, hop))
         hops.append(len(nodes))
-    return Block(nodes, np.concatenate(indptr), np.concatenate(indices), tuple(hops[1:]))
+    return Block(nodes, indptr, indices, tuple(hops[1:]))
 
 
 _NONE = np.empty(0, np.int64)
@@ -96,18 +89,17 @@ def _both_ways(pairs: Pairs | None) -> tuple[Int64[ndarray, "pairs"], Int64[ndar
 
 def _group(holes: Int64[ndarray, "holes"], count: int) -> tuple[Int64[ndarray, "count_and_one"], ndarray]:
     """The distinct ranks of the holes of each of `count` nodes, end to end, and where those of each begin."""
-    holes = np.unique(holes[holes >= 0])
-    starts = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(holes >> 32, minlength=count), out=starts[1:])
-    return starts, holes & 0xFFFFFFFF
+    holes = np.sort(holes)
+    holes = holes[np.diff(holes, prepend=-1) > 0]
+    return np.searchsorted(holes, np.arange(count + 1) << 32), holes & 0xFFFFFFFF
 
 
-@parallel_kernel
+@kernel
 def _holes(indptr, indices, slots, banned):
     """For each banned edge of the newest nodes: which of them, shifted by 32, and its rank in the row; else -1."""
     sources, targets, begin = banned
     holes = np.full(len(sources), np.int64(-1))
-    for i in numba.prange(len(sources)):
+    for i in range(len(sources)):
         newest = position_of(slots, sources[i]) - begin
         if newest >= 0:
             place = find_edge(indptr, indices, sources[i], targets[i])
@@ -116,60 +108,70 @@ def _holes(indptr, indices, slots, banned):
     return holes
 
 
-@parallel_kernel
-def _draw(indptr, indices, nodes, holes, limit, key):
-    """The neighbours drawn for each node, end to end, and where those of each begin."""
-    starts, ranks = holes
-    begins, sizes = np.empty(len(nodes), np.int64), np.empty(len(nodes), np.int64)
-    for i in numba.prange(len(nodes)):
-        begins[i] = indptr[nodes[i]]
-        sizes[i] = indptr[nodes[i] + 1] - begins[i] - (starts[i + 1] - starts[i])
-    offsets = np.zeros(len(nodes) + 1, np.int64)
-    for i in range(len(nodes)):
-        offsets[i + 1] = offsets[i] + min(sizes[i], limit)
-    found = np.empty(offsets[-1], indices.dtype)
-    for run in numba.prange(-(-len(nodes) // RUN)):
-        rows = run * RUN, min(len(nodes), (run + 1) * RUN)
-        _choose_ranks(found, (offsets, begins, sizes), nodes, indices, rows, key)
-        _step_over(found, offsets, starts, ranks, rows)
-        _gather(found, offsets, begins, indices, rows)
-    return offsets, found
-
-
 @kernel
-def _choose_ranks(found, spans, nodes, indices, rows, key):
-    """Choose for each node as many ranks among the neighbours that remain as there is room for.
+def _expand(rows, block, holes, limit, key):
+    """Draw neighbours for the nodes that have no row yet, and number them: nodes, slots, indptr and indices, grown.
 
-    What stands at these ranks is asked for at once, so that it comes while the next ones are chosen.
+    A run of nodes at a time, so that what is drawn is still in the nearest caches when it is numbered.
     """
-    offsets, begins, sizes = spans
-    for i in range(*rows):
-        first, count = offsets[i], offsets[i + 1] - offsets[i]
-        if count < sizes[i]:
-            choose(found[first : first + count], sizes[i], keyed(key[0], key[1], nodes[i]))
+    nodes, slots, before, known = block
+    size, last = len(nodes), len(before) - 1
+    newest = nodes[last:]
+    begins, left, offsets = _spans(rows[0], newest, holes[0], limit, before)
+    grown, slots = room_for(nodes, slots, offsets[-1] - offsets[last])
+    positions = np.empty(offsets[-1], np.int32)
+    positions[: len(known)] = known
+    for a in range(0, len(newest), RUN):
+        b = min(a + RUN, len(newest))
+        ends = offsets[last + a : last + b + 1]
+        found = _draw(rows[1], newest[a:b], (begins[a:b], left[a:b], ends), (holes[0][a : b + 1], holes[1]), key)
+        size = number_into(positions[ends[0] : ends[-1]], grown, size, slots, found)
+    return grown[:size], slots, offsets, positions
+
+
+@kernel
+def _spans(indptr, nodes, starts, limit, before):
+    """Where the row of each node begins, how many neighbours its holes leave, and `before` with what is drawn."""
+    begins, left = np.empty(len(nodes), np.int64), np.empty(len(nodes), np.int64)
+    for i in range(len(nodes)):
+        begins[i] = indptr[nodes[i]]
+        left[i] = indptr[nodes[i] + 1] - begins[i] - (starts[i + 1] - starts[i])
+    offsets = np.empty(len(before) + len(nodes), np.int64)
+    offsets[: len(before)] = before
+    for i in range(len(nodes)):
+        offsets[len(before) + i] = offsets[len(before) + i - 1] + min(left[i], limit)
+    return begins, left, offsets
+
+
+@kernel
+def _draw(indices, nodes, spans, holes, key):
+    """The neighbours drawn for a run of nodes, end to end.
+
+    What stands at the ranks chosen is asked for at once, so that it comes while the next ones are chosen.
+    """
+    begins, left, ends = spans
+    starts, ranks = holes
+    found = np.empty(ends[-1] - ends[0], indices.dtype)
+    for i in range(len(nodes)):
+        chosen = found[ends[i] - ends[0] : ends[i + 1] - ends[0]]
+        if len(chosen) < left[i]:
+            choose(chosen, left[i], keyed(key[0], key[1], nodes[i]))
         else:
-            for rank in range(count):
-                found[first + rank] = rank
-        for place in range(first, first + count):
-            ask_for(indices, begins[i] + found[place])  # pyright: ignore[reportCallIssue] - as in `number`
-
-
-@kernel
-def _step_over(found, offsets, starts, holes, rows):
-    """Turn ranks among the neighbours that remain into ranks among all."""
-    for i in range(*rows):
-        if starts[i] == starts[i + 1]:
-            continue
-        for place in range(offsets[i], offsets[i + 1]):
-            hole = starts[i]
-            while hole < starts[i + 1] and holes[hole] <= found[place]:
-                found[place] += 1
-                hole += 1
-
-
-@kernel
-def _gather(found, offsets, begins, indices, rows):
-    """Turn ranks into neighbours; a pass of its own, so that what was asked for has come."""
-    for i in range(*rows):
-        for place in range(offsets[i], offsets[i + 1]):
+            chosen[:] = np.arange(len(chosen))
+        _step_over(chosen, ranks[starts[i] : starts[i + 1]])
+        for rank in chosen:
+            ask_for(indices, begins[i] + rank)  # pyright: ignore[reportCallIssue] - as in `number_into`
+    for i in range(len(nodes)):
+        for place in range(ends[i] - ends[0], ends[i + 1] - ends[0]):
             found[place] = indices[begins[i] + found[place]]
+    return found
+
+
+@kernel
+def _step_over(chosen, holes):
+    """Turn ranks among the neighbours that remain into ranks among all."""
+    if len(holes) == 0:
+        return
+    for place in range(len(chosen)):
+        for hole in holes:
+            chosen[place] += hole <= chosen[place]

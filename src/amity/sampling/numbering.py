@@ -25,23 +25,37 @@ def number(nodes, slots, found):
     Returns (nodes and the new ones in order, slots, the position of each node found as int32). `slots` is written
     in place, or replaced where it is too small; start with two empty int64 arrays.
     """
-    grown = np.empty(len(nodes) + len(found), np.int64)
-    grown[: len(nodes)] = nodes
-    if 2 * len(grown) > len(slots):
-        slots = _rehash(nodes, len(grown))
+    grown, slots = room_for(nodes, slots, len(found))
     positions = np.empty(len(found), np.int32)
-    shift, size = _shift(slots), len(nodes)
+    size = number_into(positions, grown, len(nodes), slots, found)
+    return grown[:size], slots, positions
+
+
+@kernel
+def room_for(nodes, slots, extra):
+    """The nodes at the beginning of an array that has room for `extra` more, and slots enough for all."""
+    grown = np.empty(len(nodes) + extra, np.int64)
+    grown[: len(nodes)] = nodes
+    return grown, slots if 2 * len(grown) <= len(slots) else _rehash(nodes, len(grown))
+
+
+@kernel
+def number_into(positions, nodes, size, slots, found):
+    """Write the position of every node found, and the new ones behind the first `size` nodes; returns their number."""
+    shift = _shift(slots)
+    for i in range(min(AHEAD, len(found))):
+        ask_for(slots, _home(np.int64(found[i]), shift))  # pyright: ignore[reportCallIssue] - numba gives the first
     for i in range(len(found)):
         ahead = np.int64(found[min(i + AHEAD, len(found) - 1)])
-        ask_for(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue] - numba gives the first argument
+        ask_for(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue]
         node = np.int64(found[i])
         slot = _probe(slots, node, shift)
         if slots[slot] == 0:
             slots[slot] = _entry(node, size)
-            grown[size] = node
+            nodes[size] = node
             size += 1
         positions[i] = _position(slots[slot])
-    return grown[:size], slots, positions
+    return size
 
 
 @kernel

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 
@@ -70,6 +71,7 @@ def train_model(
             batch_maker(split, model, recipe.sampling, seed=seed, device=device),
             steps,
             depth=recipe.sampling.prefetched,
+            workers=numba.get_num_threads(),
         ) as batches,
         JsonLines(journal.log if journal else None, steps=standing.step) as log,
         Progress("train", total=end) as progress,
