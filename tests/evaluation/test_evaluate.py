@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from amity.errors import SplitError
 from amity.evaluation.evaluate import (
-    DEGREE_BUCKETS,
     Evaluation,
     EvaluationConfig,
     choose_queries,

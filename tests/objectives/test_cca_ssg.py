@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from amity.objectives import cca_ssg_loss
-from amity.objectives.cca_ssg import CcaSsgHead, drop_columns
 
 
 def trace_form(first: np.ndarray, second: np.ndarray, decorrelation: float) -> float:
@@ -56,18 +55,3 @@ def test_a_dead_dimension_has_finite_gradients():
     first.requires_grad_()
     cca_ssg_loss(first, torch.randn(30, 4)).backward()
     assert first.grad.isfinite().all()
-
-
-def test_dropped_columns_are_the_same_for_all_nodes_and_repeat_with_the_generator():
-    states = torch.ones(6, 500)
-    first, again = (drop_columns(states, rate=0.2, generator=torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first, again)
-    assert torch.equal(first, first[:1].expand(6, 500))
-    assert 0.7 < float(first.mean()) < 0.9
-
-
-def test_the_head_is_linear_relu_linear():
-    head = CcaSsgHead(4, 4, generator=torch.Generator().manual_seed(0))
-    codes = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    inner, outer = head.inner.detach().numpy(), head.outer.detach().numpy()
-    np.testing.assert_allclose(head(torch.tensor(codes)).detach(), np.maximum(codes @ inner, 0) @ outer, atol=1e-5)

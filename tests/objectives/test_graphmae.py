@@ -6,7 +6,7 @@ import torch
 
 from amity.encoder import Edges, Inputs
 from amity.objectives import graphmae_loss
-from amity.objectives.graphmae import TOKEN_WIDTH, GraphMaeHead, feature_vectors
+from amity.objectives.graphmae import TOKEN_WIDTH, GraphMae, GraphMaeConfig, feature_vectors
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.0])
@@ -65,23 +65,14 @@ def test_the_projection_of_tokens_is_additive_and_keeps_sets_apart():
 
 
 def test_the_decoder_sees_the_neighbours_and_never_the_masked_node_itself():
-    head = GraphMaeHead(4, 3, generator=torch.Generator().manual_seed(0))
+    head = GraphMae(GraphMaeConfig(), 4, 3, generator=torch.Generator().manual_seed(0))
     edges = Edges(np.array([0, 2, 3]), np.array([1, 2, 0], np.int32), np.ones(2, np.float32), np.ones(3, np.float32))
     codes, masked = torch.randn(3, 4, requires_grad=True), torch.tensor([0])
-    restored = head(codes, masked, edges)
+    restored = head.decode(codes, masked, edges)
     wanted = (codes[1] + codes[2]) / 2 @ head.bridge @ head.decoder + head.bias
     torch.testing.assert_close(restored[0], wanted)
-    both = head(codes, torch.tensor([0, 1]), edges)
+    both = head.decode(codes, torch.tensor([0, 1]), edges)
     torch.testing.assert_close(both[0], codes[2] / 2 @ head.bridge @ head.decoder + head.bias)
     torch.testing.assert_close(both[1], head.bias)
     restored.sum().backward()
     assert (codes.grad[0] == 0).all()
-
-
-def test_hiding_puts_the_random_mask_in_the_place_of_the_masked_alone():
-    head = GraphMaeHead(4, 3, generator=torch.Generator().manual_seed(0))
-    states = torch.randn(5, 4)
-    hidden = head.hide(states, torch.tensor([3, 1]))
-    assert torch.equal(hidden[[0, 2, 4]], states[[0, 2, 4]])
-    assert torch.equal(hidden[[1, 3]], head.mask.expand(2, 4))
-    assert head.mask.abs().min() > 0

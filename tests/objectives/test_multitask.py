@@ -4,43 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from amity.encoder import EncoderConfig, InputSource, build_model
+from amity.encoder import EncoderConfig
 from amity.errors import ConfigError
-from amity.graph import Category
-from amity.objectives import CcaSsgConfig, GraphMaeConfig, Objectives, ObjectivesConfig, RetrievalConfig, multitask_loss
-from amity.sampling import Batch, sample_neighbors
+from amity.objectives import (
+    CcaSsgConfig,
+    GraphMaeConfig,
+    Objectives,
+    ObjectivesConfig,
+    RetrievalConfig,
+    ViewsConfig,
+    multitask_loss,
+)
 
 
-def make_step(graph, config: EncoderConfig):
-    model = build_model(graph, config, seed=0)
-    block = sample_neighbors(graph.messages, np.arange(70), fanout=(4, 3)[: config.layers], seed=1)
-    rng = np.random.default_rng(0)
-    batch = Batch(
-        step=0,
-        block=block,
-        queries=rng.integers(0, 70, 30),
-        candidates=np.arange(40),
-        positives=rng.integers(0, 40, 30),
-        masked=np.zeros((30, 40), bool),
-        log_rates=np.zeros(40, np.float32),
-    )
-    return model, batch, InputSource.of(model.transform, graph).gather(block.nodes)
-
-
-@pytest.fixture(scope="module")
-def graph(make_random_friend_graph):
-    town = Category("town", np.arange(120, dtype=np.int32) % 5, tuple("abcde"))
-    return make_random_friend_graph(120, 500, columns=(town,))
-
-
-@pytest.fixture(scope="module")
-def step(graph):
-    return make_step(graph, EncoderConfig(dim=8))
-
-
-def losses_of(step, config: ObjectivesConfig, *, seed: int = 5):
-    model, batch, inputs = step
-    return Objectives(config, model.transform, 8, seed=2)(model.encoder, batch, inputs, seed=seed)
+def losses_of(stage, config: ObjectivesConfig, *, seed: int = 5):
+    model, batch, inputs = stage
+    objectives = Objectives(config, model, seed=2)
+    return objectives(objectives.prepare(model.encoder, batch, inputs, seed=seed))
 
 
 def test_the_total_is_the_weighted_sum():
@@ -48,69 +28,69 @@ def test_the_total_is_the_weighted_sum():
     assert float(multitask_loss(losses, {"one": 1.0, "two": 0.5, "off": 9.0})) == 3.5
 
 
-def test_all_three_objectives_reach_the_shared_encoder(step):
-    model, *_ = step
+def test_all_three_objectives_reach_the_shared_encoder(stage):
+    model, *_ = stage
     for name in ("retrieval", "cca_ssg", "graphmae"):
         model.encoder.zero_grad()
-        losses_of(step, ObjectivesConfig())[name].backward()
+        losses_of(stage, ObjectivesConfig())[name].backward()
         for layer in model.encoder.layers:
             assert layer.convolution.weight.grad.abs().sum() > 0
         assert model.encoder.tokens.grad.abs().sum() > 0
 
 
-def test_an_objective_that_is_off_has_no_head_no_loss_and_no_say_in_what_others_draw(step):
-    everything = losses_of(step, ObjectivesConfig())
+def test_an_objective_that_is_off_has_no_head_no_loss_and_no_say_in_what_others_draw(stage):
+    everything = losses_of(stage, ObjectivesConfig())
     assert set(everything) == {"retrieval", "cca_ssg", "graphmae"}
     for name, off in (
         ("retrieval", {"retrieval": RetrievalConfig(weight=0)}),
         ("cca_ssg", {"cca_ssg": CcaSsgConfig(weight=0)}),
         ("graphmae", {"graphmae": GraphMaeConfig(weight=0)}),
     ):
-        rest = losses_of(step, ObjectivesConfig(**off))
+        rest = losses_of(stage, ObjectivesConfig(**off))
         assert set(rest) == set(everything) - {name}
         assert all(torch.equal(rest[other], everything[other]) for other in rest)
-        heads = Objectives(ObjectivesConfig(**off), step[0].transform, 8, seed=2).state_dict()
-        assert not any(key.startswith(name) for key in heads)
+        heads = Objectives(ObjectivesConfig(**off), stage[0], seed=2).state_dict()
+        assert not any(key.startswith(f"tasks.{name}") for key in heads)
 
 
-def test_a_step_repeats_with_its_seed_and_views_change_with_another(step):
-    first, again, other = (losses_of(step, ObjectivesConfig(), seed=seed) for seed in (5, 5, 6))
+def test_a_step_repeats_with_its_seed_and_views_change_with_another(stage):
+    first, again, other = (losses_of(stage, ObjectivesConfig(), seed=seed) for seed in (5, 5, 6))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert torch.equal(first["retrieval"], other["retrieval"])
     assert not torch.equal(first["cca_ssg"], other["cca_ssg"])
     assert not torch.equal(first["graphmae"], other["graphmae"])
 
 
-def test_views_without_drops_are_the_same_view(step):
-    config = ObjectivesConfig(cca_ssg=CcaSsgConfig(edge_drop=0, feature_drop=0, decorrelation=0))
-    assert float(losses_of(step, config)["cca_ssg"].detach()) == 0
+def test_views_without_drops_are_the_same_view(stage):
+    config = ObjectivesConfig(views=ViewsConfig(edge_drop=0, feature_drop=0), cca_ssg=CcaSsgConfig(decorrelation=0))
+    assert float(losses_of(stage, config)["cca_ssg"].detach()) == 0
 
 
-def test_restoring_never_sees_what_is_known_of_the_masked_nodes(step):
-    model, batch, _ = step
+def test_restoring_never_sees_what_is_known_of_the_masked_nodes(stage):
+    model, batch, _ = stage
     model.encoder.zero_grad()
-    losses_of(step, ObjectivesConfig(graphmae=GraphMaeConfig(edge_drop=0)))["graphmae"].backward()
+    losses_of(stage, ObjectivesConfig(graphmae=GraphMaeConfig(edge_drop=0)))["graphmae"].backward()
     gradients = model.encoder.ids.weight.grad.to_dense()[batch.block.nodes]  # A node's own vector is part of its state.
     masked = np.isin(np.arange(len(batch.block.nodes)), batch.queries)
     assert (gradients[masked] == 0).all()
     assert (gradients[~masked] != 0).any(1).sum() > 10
 
 
-def test_a_graph_without_features_has_nothing_to_restore(make_random_friend_graph):
-    bare = make_step(make_random_friend_graph(120, 500), EncoderConfig(dim=8))
+def test_a_graph_without_features_has_nothing_to_restore(make_stage, make_random_friend_graph):
+    bare = make_stage(make_random_friend_graph(120, 500), EncoderConfig(dim=8))
     assert set(losses_of(bare, ObjectivesConfig())) == {"retrieval", "cca_ssg"}
     alone = ObjectivesConfig(retrieval=RetrievalConfig(weight=0), cca_ssg=CcaSsgConfig(weight=0))
     with pytest.raises(ConfigError, match="without features graphmae has nothing to restore"):
         losses_of(bare, alone)
 
 
-def test_objectives_that_are_all_off_are_refused(step):
-    off = {name: {"weight": 0} for name in ObjectivesConfig.model_fields}
+def test_objectives_that_are_all_off_are_refused(stage):
+    off = {name: {"weight": 0} for name in ObjectivesConfig().weights()}
     with pytest.raises(ConfigError, match=r"nothing to train for: objectives\.retrieval\.weight = 0"):
-        losses_of(step, ObjectivesConfig.model_validate(off))
+        losses_of(stage, ObjectivesConfig.model_validate(off))
 
 
 @pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
-def test_one_layer_is_enough_for_all_objectives(graph, layer):
-    losses = losses_of(make_step(graph, EncoderConfig(dim=8, layers=1, layer=layer)), ObjectivesConfig())
+def test_one_layer_is_enough_for_all_objectives(graph, make_stage, layer):
+    losses = losses_of(make_stage(graph, EncoderConfig(dim=8, layers=1, layer=layer)), ObjectivesConfig())
     assert all(loss.isfinite() for loss in losses.values())

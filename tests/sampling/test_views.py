@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import chisquare
 
 from amity.sampling import drop_edges, sample_neighbors
+from amity.sampling.views import surroundings
 
 
 @pytest.fixture
@@ -34,3 +35,15 @@ def test_two_views_drop_independently_and_repeat_themselves(block):
     first, again, other = (set(edges(drop_edges(block, rate=0.5, seed=seed))) for seed in (1, 1, 2))
     assert first == again
     assert len(first & other) / block.num_edges == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_surroundings_of_some_seeds_are_what_the_whole_block_says_of_them(block):
+    seeds = np.array([5, 3, 77])
+    inner = surroundings(block, seeds)
+    assert inner.nodes[:3].tolist() == seeds.tolist()
+    assert len(inner.hops) == len(block.hops)
+    expanded = len(inner.indptr) - 1
+    for place in range(expanded):
+        heard = inner.nodes[inner.indices[inner.indptr[place] : inner.indptr[place + 1]]]
+        outer = inner.nodes[place]
+        assert sorted(heard) == sorted(block.indices[block.indptr[outer] : block.indptr[outer + 1]])

@@ -1,6 +1,6 @@
 """The encoder: inputs to vectors, by passing messages over the sampled block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -91,14 +91,20 @@ class GraphEncoder(nn.Module):
         """The vectors of the targets of the last layer, from the first states of a block; see `block_edges`."""
         return self.combine(self.propagate(states, edges))
 
-    def propagate(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> list[Float[Tensor, "seeds dim"]]:
-        """The state of the targets of the last layer after each layer, the first states first."""
+    def propagate(
+        self,
+        states: Float[Tensor, "nodes dim"],
+        edges: Sequence[Edges],
+        *,
+        perturb: Callable[[Tensor], Tensor] = lambda states: states,
+    ) -> list[Float[Tensor, "seeds dim"]]:
+        """The states of the last layer's targets: the first ones, then those after each layer, if asked perturbed."""
         reached = []
         seeds = len(edges[-1].target_degrees)
         for layer, heard in zip(self.layers, edges, strict=True):
             states, targets, kept = prefixes(states, len(heard.target_degrees), seeds)
             reached.append(kept)
-            states = layer(targets, states, heard)
+            states = perturb(layer(targets, states, heard))
         return [*reached, states]
 
     def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:

@@ -14,12 +14,11 @@ from amity.evaluation import metrics
 from amity.evaluation.baselines import BASELINES, BaselineName, Recommender, baseline
 from amity.evaluation.statistics import Estimate, estimate
 from amity.graph import Adjacency, Graph
+from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 from amity.log import Progress
 from amity.section import Section
 from amity.splitting import HeldOut
 
-DEGREE_BUCKETS = {"0": 0, "1-2": 1, "3-5": 3, "6-20": 6, ">20": 21}
-"""Queries by how many train friends they have: the name of each bucket and its lowest degree."""
 DISTANCES = ("2 hops", "beyond")
 """Pairs of the truth by their distance in the train messages: within two hops, or farther apart."""
 SEARCHED_AT_ONCE = 1024
@@ -175,7 +174,7 @@ def estimate_by_degree(
     """Of each column the mean with its interval, over all queries and (`by_degree`) over each bucket of them."""
     table = np.column_stack(list(columns.values()))
     entries = [{**one.to_json(), "by_degree": {}} for one in _estimates(table, config, seed)]
-    members = np.digitize(degrees, list(DEGREE_BUCKETS.values())) - 1
+    members = degree_buckets(degrees)
     for number, bucket in enumerate(DEGREE_BUCKETS):
         for entry, one in zip(entries, _estimates(table[members == number], config, seed), strict=True):
             entry["by_degree"][bucket] = one.to_json()

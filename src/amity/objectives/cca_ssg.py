@@ -2,16 +2,16 @@
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
-from torch.nn.functional import relu
 
+from amity.objectives.heads import ProjectionHead
+from amity.objectives.standardizing import standardize
+from amity.objectives.step import Step
 from amity.section import Section
 
 ROWS_PER_DIM = 8
 """Fewer rows than so many a dimension make the correlations noise."""
-EPSILON = 1e-6
-"""Added to variances, so that a dead dimension stays dead instead of dividing by zero."""
 
 
 class CcaSsgConfig(Section):
@@ -23,24 +23,19 @@ class CcaSsgConfig(Section):
     """Width of the views that are compared; a step should have 8 nodes for each, or their correlations are noise."""
     decorrelation: NonNegativeFloat = 1e-3
     """Trade-off λ between agreement of the views and decorrelation of the features."""
-    edge_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """Share of the edges that each view loses."""
-    feature_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """Share of the columns of the first states that each view loses."""
 
 
-class CcaSsgHead(nn.Module):
-    """Linear, ReLU, Linear: what stands between the shared codes and this objective alone."""
+class CcaSsg(nn.Module):
+    """The objective and its head; a last bias of the head would be standardised away."""
 
-    def __init__(self, dim: int, width: int, *, generator: Generator) -> None:
+    def __init__(self, config: CcaSsgConfig, dim: int, *, generator: Generator) -> None:
         super().__init__()
-        self.inner = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
-        self.inner_bias = nn.Parameter(torch.zeros(dim))
-        self.outer = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), generator=generator))
+        self.config = config
+        self.head = ProjectionHead(dim, config.dim, generator=generator)
 
-    def forward(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes width"]:
-        """The head's own view of the codes; a last bias would be standardised away."""
-        return relu(codes @ self.inner + self.inner_bias) @ self.outer
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The loss of the step's two views."""
+        return cca_ssg_loss(*(self.head(codes) for codes in step.view_codes), decorrelation=self.config.decorrelation)
 
 
 def cca_ssg_loss(
@@ -58,23 +53,10 @@ def cca_ssg_loss(
     Eq. 3 of Kolodner et al. (2024, arXiv 2409.14682), as a mean over the dimensions, so that one weight serves all
     widths. It takes at least 8 rows a dimension for the correlations to mean anything.
     """
-    z1, z2 = _standardize(first), _standardize(second)
+    z1, z2 = standardize(first), standardize(second)
     agreement = (z1 - z2).square().sum()
     redundancy = _off_identity(z1.T @ z1) + _off_identity(z2.T @ z2)
     return (agreement + decorrelation * redundancy) / first.shape[1]
-
-
-def drop_columns(
-    states: Float[Tensor, "nodes dim"], *, rate: float, generator: Generator
-) -> Float[Tensor, "nodes dim"]:
-    """The states without some of their columns, the same ones for all nodes: the feature drop of CCA-SSG."""
-    kept = torch.rand(states.shape[1], generator=generator) >= rate
-    return states * kept.to(states.device)
-
-
-def _standardize(values: Tensor) -> Tensor:
-    centred = values - values.mean(0)
-    return centred / (centred.square().mean(0) + EPSILON).sqrt() / len(values) ** 0.5
 
 
 def _off_identity(correlation: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ from pydantic import Field, NonNegativeFloat
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
 
-from amity.encoder import Edges, FeatureTransform, Inputs
+from amity.encoder import Edges, FeatureTransform, Inputs, edges_between
 from amity.encoder.aggregation import weighted_sums
 from amity.kernels import kernel, mix
+from amity.objectives.step import Step
 from amity.section import Section
 
 TOKEN_WIDTH = 64
@@ -28,22 +29,27 @@ class GraphMaeConfig(Section):
     """Share of the edges that the masked view loses."""
 
 
-class GraphMaeHead(nn.Module):
-    """The mask token, and the decoder: a linear map, the masked nodes set to zero, one graph convolution."""
+class GraphMae(nn.Module):
+    """The objective, its mask token and its decoder: a linear map, the masked set to zero, one graph convolution."""
 
-    def __init__(self, dim: int, width: int, *, generator: Generator) -> None:
+    def __init__(self, config: GraphMaeConfig, dim: int, width: int, *, generator: Generator) -> None:
         super().__init__()
-        # Random, not zero: a zero token under a normalisation has a gradient of about 1e10.
-        self.mask = nn.Parameter(torch.randn(dim, generator=generator) * 0.1)
+        self.config = config
+        self.mask = mask_token(dim, generator=generator)
         self.bridge = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
         self.decoder = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), generator=generator))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def hide(self, states: Float[Tensor, "nodes dim"], masked: Int64[Tensor, "masked"]) -> Float[Tensor, "nodes dim"]:
-        """The first states with the mask token in the place of the masked nodes'."""
-        return states.index_copy(0, masked, self.mask.expand(len(masked), -1))
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The scaled cosine error of what is known of the masked queries."""
+        block = step.dropped(self.config.edge_drop, "graphmae")
+        # The decoder hears the neighbours of the masked nodes, so their codes are wanted too.
+        codes = step.encoder.blend(step.propagate(block, step.hide(self.mask), reach=1))
+        edges = edges_between(block, step.degrees, targets=block.hops[0], sources=len(codes))
+        known = feature_vectors(step.inputs, step.on_device(step.roots)[step.masked])
+        return graphmae_loss(self.decode(codes, step.masked, edges), known, gamma=self.config.gamma)
 
-    def forward(
+    def decode(
         self, codes: Float[Tensor, "sources dim"], masked: Int64[Tensor, "masked"], edges: Edges
     ) -> Float[Tensor, "masked width"]:
         """The features of the masked nodes, restored from the codes of their neighbours.
@@ -54,6 +60,11 @@ class GraphMaeHead(nn.Module):
         known = codes.index_fill(0, masked, 0.0)
         means = weighted_sums(known, edges.mean_weights().to(known.device), edges)
         return means[masked] @ self.bridge @ self.decoder + self.bias
+
+
+def mask_token(dim: int, *, generator: Generator) -> nn.Parameter:
+    """What stands in for a masked node. Random: a zero token under a normalisation has a gradient of about 1e10."""
+    return nn.Parameter(torch.randn(dim, generator=generator) * 0.1)
 
 
 def graphmae_loss(

@@ -1,144 +1,160 @@
-"""All objectives of a step over one encoder, and their weighted sum (Kolodner et al., 2024, eq. 6)."""
+"""All objectives of a step over one encoder, their weighted sum, and what their gradients say of each other."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from amity.encoder import FeatureTransform, GraphEncoder, Inputs, block_edges, edges_between
+from amity.encoder import GraphEncoder, Inputs, Model
 from amity.errors import ConfigError
-from amity.kernels import mix
-from amity.objectives.cca_ssg import CcaSsgConfig, CcaSsgHead, cca_ssg_loss, drop_columns
-from amity.objectives.graphmae import GraphMaeConfig, GraphMaeHead, feature_vectors, feature_width, graphmae_loss
-from amity.objectives.retrieval import RetrievalConfig, retrieval_loss
+from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
+from amity.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
+from amity.objectives.bgrl import Bgrl, BgrlConfig
+from amity.objectives.cca_ssg import CcaSsg, CcaSsgConfig
+from amity.objectives.grace import Grace, GraceConfig
+from amity.objectives.graphmae import GraphMae, GraphMaeConfig, feature_width
+from amity.objectives.graphmae2 import GraphMae2, GraphMae2Config
+from amity.objectives.retrieval import Retrieval, RetrievalConfig
+from amity.objectives.step import Augmentation, Step, ViewsConfig, generator_of
+from amity.objectives.uniformity import Uniformity, UniformityConfig
+from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, cosine, length
+from amity.objectives.xsimgcl import XSimGcl, XSimGclConfig
 from amity.sampling.batch import Batch
-from amity.sampling.neighbors import Block
-from amity.sampling.views import drop_edges
 from amity.section import Section
 
 
 class ObjectivesConfig(Section):
     """What the encoder is trained for; the total is the sum of weight times loss."""
 
+    weighing: WeighingConfig = WeighingConfig()
+    """How the gradients become one."""
+    views: ViewsConfig = ViewsConfig()
+    """How the auxiliary objectives look at a step."""
     retrieval: RetrievalConfig = RetrievalConfig()
     """Find the true friend among many."""
     cca_ssg: CcaSsgConfig = CcaSsgConfig()
     """Two views of a node agree."""
     graphmae: GraphMaeConfig = GraphMaeConfig()
     """Restore a masked node from its neighbours."""
+    graphmae2: GraphMae2Config = GraphMae2Config()
+    """Foretell a masked node's code."""
+    grace: GraceConfig = GraceConfig()
+    """Tell a node from all others in two views."""
+    bgrl: BgrlConfig = BgrlConfig()
+    """Foretell one view from the other."""
+    barlow_twins: BarlowTwinsConfig = BarlowTwinsConfig()
+    """Features of two views correlate one to one."""
+    uniformity: UniformityConfig = UniformityConfig()
+    """Spread vectors over the sphere."""
+    xsimgcl: XSimGclConfig = XSimGclConfig()
+    """Tell a node from all others under noise."""
 
     def weights(self) -> dict[str, float]:
-        """The weight of each objective, by name."""
-        return {name: getattr(self, name).weight for name in type(self).model_fields}
+        """The factor on each objective in a step that computes it, by name: see `views.every`."""
+        names = [name for name in type(self).model_fields if name not in ("weighing", "views")]
+        factors = {name: 1 if name == MAIN else self.views.every for name in names}
+        return {name: factors[name] * getattr(self, name).weight for name in names}
 
 
-def multitask_loss(losses: dict[str, Float[Tensor, ""]], weights: dict[str, float]) -> Float[Tensor, ""]:
+def multitask_loss(losses: Mapping[str, Float[Tensor, ""]], weights: Mapping[str, float]) -> Float[Tensor, ""]:
     """The weighted sum of the losses: α L_retrieval + β L_CCA + γ L_MAE, eq. 6 of arXiv 2409.14682."""
     return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 
 class Objectives(nn.Module):
-    """The heads of the objectives, and one step of all of them.
+    """The objectives that are on, each with what it alone learns, and one step of all of them.
 
     An objective of weight 0 has no head and costs nothing. Raises `ConfigError` where none is on.
     """
 
-    def __init__(self, config: ObjectivesConfig, transform: FeatureTransform, dim: int, *, seed: int) -> None:
+    def __init__(self, config: ObjectivesConfig, model: Model, *, seed: int) -> None:
         super().__init__()
         self.config = config
-        width = feature_width(transform)
-        draws = _generator(seed, "cca_ssg")
-        self.cca_ssg = CcaSsgHead(dim, config.cca_ssg.dim, generator=draws) if config.cca_ssg.weight else None
-        masked = config.graphmae.weight and width
-        self.graphmae = GraphMaeHead(dim, width, generator=_generator(seed, "graphmae")) if masked else None
-        if not config.retrieval.weight and self.cca_ssg is None and self.graphmae is None:
+        self.tasks = nn.ModuleDict(_tasks(config, model, seed))
+        if not self.tasks:
             raise ConfigError(_nothing_to_learn(config))
+        self.weighing = Weighing(config.weighing, self.tasks, num_parameters=len(list(model.encoder.parameters())))
 
-    def forward(
-        self, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int
-    ) -> dict[str, Float[Tensor, ""]]:
-        """The loss of each objective that is on, before weighing, by name.
+    def prepare(self, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int) -> Step:
+        """What the objectives of a step share; `inputs` are those of `batch.block.nodes`, `seed` is the step's own."""
+        noise = self.config.xsimgcl.noise if "xsimgcl" in self.tasks else 0.0
+        retrieval = self.config.retrieval
+        augmentation = Augmentation(retrieval.edge_drop, retrieval.feature_drop, noise)
+        return Step(encoder, batch, inputs, seed, self.config.views, augmentation)
 
-        `inputs` are those of `batch.block.nodes`. All that is drawn is a function of `seed`, and each objective draws
-        from a generator of its own, so that turning one off leaves the others' draws as they were.
+    def forward(self, step: Step) -> dict[str, Float[Tensor, ""]]:
+        """The loss of each objective that is on at this step, before weighing, by name."""
+        auxiliary = step.batch.step % self.config.views.every == 0
+        return {name: task(step) for name, task in self.tasks.items() if auxiliary or name == MAIN}
+
+    def backward(self, step: Step, losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, Any]:
+        """Add the gradient of every parameter to its `grad`; now and then, say what the objectives' gradients are.
+
+        Gives, every `weighing.observe_every` steps, for each objective the `length` of its weighted gradient over the
+        encoder's parameters, its `cosine` with retrieval's, and `by_degree` its cosines with the gradients of those
+        queries alone that have so many train friends; else nothing.
         """
-        states = encoder.encode_inputs(inputs, generator=_generator(seed, "encoder"))
-        step = _Step(encoder, batch, inputs, states, seed)
-        losses = {}
-        if self.config.retrieval.weight:
-            losses["retrieval"] = _retrieval(self.config.retrieval, step)
-        if self.cca_ssg is not None:
-            losses["cca_ssg"] = _cca_ssg(self.config.cca_ssg, self.cca_ssg, step)
-        if self.graphmae is not None:
-            losses["graphmae"] = _graphmae(self.config.graphmae, self.graphmae, step)
-        return losses
+        weights, observed = self.config.weights(), step.batch.step % self.config.weighing.observe_every == 0
+        if len(losses) < 2 or (self.config.weighing.method == "static" and not observed):
+            multitask_loss(losses, weights).backward()
+            return {}
+        shared = list(step.encoder.parameters())
+        gradients = {name: _gradient(weights[name] * loss, shared) for name, loss in losses.items()}
+        report = self._observe(step, gradients, shared) if observed else {}
+        for parameter, gradient in zip(shared, self.weighing.combine(gradients), strict=True):
+            parameter.grad = gradient
+        own = [parameter for parameter in self.tasks.parameters() if parameter.requires_grad]
+        if own:
+            multitask_loss(losses, weights).backward(inputs=own)
+        return report
+
+    def _observe(self, step: Step, gradients: dict[str, Gradient], shared: Sequence[Tensor]) -> dict[str, Any]:
+        if MAIN not in gradients:
+            return {name: {"length": length(gradient)} for name, gradient in gradients.items()}
+        of_degree = self._retrieval_by_degree(step, shared)
+        return {
+            name: {
+                "length": length(gradient),
+                "cosine": cosine(gradient, gradients[MAIN]),
+                "by_degree": {bucket: cosine(gradient, other) for bucket, other in of_degree.items()},
+            }
+            for name, gradient in gradients.items()
+        }
+
+    def _retrieval_by_degree(self, step: Step, shared: Sequence[Tensor]) -> dict[str, Gradient]:
+        task = self.tasks[MAIN]
+        assert isinstance(task, Retrieval)
+        losses = task.row_losses(step)
+        members = step.on_device(degree_buckets(step.inputs.degrees.numpy()[step.batch.queries]))
+        rows = {bucket: losses[members == number] for number, bucket in enumerate(DEGREE_BUCKETS)}
+        return {bucket: _gradient(some.sum(), shared) for bucket, some in rows.items() if len(some)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What all objectives of a step share."""
-
-    encoder: GraphEncoder
-    batch: Batch
-    inputs: Inputs
-    states: Tensor
-    """The first states of the block's nodes."""
-    seed: int
-
-    def propagate(self, block: Block, states: Tensor, *, reach: int = 0) -> list[Tensor]:
-        return self.encoder.propagate(states, block_edges(block, self.inputs.degrees.numpy(), reach=reach))
-
-    def on_device(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.states.device)
-
-
-def _retrieval(config: RetrievalConfig, step: _Step) -> Tensor:
-    batch = step.batch
-    vectors = step.encoder.combine(step.propagate(batch.block, step.states))
-    return retrieval_loss(
-        vectors[step.on_device(batch.queries)],
-        vectors[step.on_device(batch.candidates)],
-        positives=step.on_device(batch.positives),
-        masked=step.on_device(batch.masked),
-        log_rates=step.on_device(batch.log_rates) if config.logq else None,
-        temperature=config.temperature,
-    )
+def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Module]:
+    encoder, width, dim = model.encoder, feature_width(model.transform), model.encoder.dim
+    draws = {name: generator_of(seed, name) for name in config.weights()}
+    makers = {
+        "retrieval": lambda: Retrieval(config.retrieval),
+        "cca_ssg": lambda: CcaSsg(config.cca_ssg, dim, generator=draws["cca_ssg"]),
+        "graphmae": lambda: GraphMae(config.graphmae, dim, width, generator=draws["graphmae"]),
+        "graphmae2": lambda: GraphMae2(config.graphmae2, encoder, generator=draws["graphmae2"]),
+        "grace": lambda: Grace(config.grace, dim, generator=draws["grace"]),
+        "bgrl": lambda: Bgrl(config.bgrl, encoder, generator=draws["bgrl"]),
+        "barlow_twins": lambda: BarlowTwins(config.barlow_twins, dim, generator=draws["barlow_twins"]),
+        "uniformity": lambda: Uniformity(config.uniformity),
+        "xsimgcl": lambda: XSimGcl(config.xsimgcl),
+    }
+    chosen = [name for name, weight in config.weights().items() if weight and (name != "graphmae" or width)]
+    return {name: makers[name]() for name in chosen}
 
 
-def _cca_ssg(config: CcaSsgConfig, head: CcaSsgHead, step: _Step) -> Tensor:
-    views = []
-    for view in ("first", "second"):
-        block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "cca_ssg", view, "edges"))
-        generator = _generator(step.seed, "cca_ssg", view, "features")
-        states = drop_columns(step.states, rate=config.feature_drop, generator=generator)
-        views.append(head(step.encoder.blend(step.propagate(block, states))))
-    return cca_ssg_loss(*views, decorrelation=config.decorrelation)
-
-
-def _graphmae(config: GraphMaeConfig, head: GraphMaeHead, step: _Step) -> Tensor:
-    masked = step.on_device(np.unique(step.batch.queries))
-    block = drop_edges(step.batch.block, rate=config.edge_drop, seed=_key(step.seed, "graphmae", "edges"))
-    # The decoder hears the neighbours of the seeds, so their codes are wanted too.
-    codes = step.encoder.blend(step.propagate(block, head.hide(step.states, masked), reach=1))
-    edges = edges_between(block, step.inputs.degrees.numpy(), targets=block.hops[0], sources=len(codes))
-    return graphmae_loss(head(codes, masked, edges), feature_vectors(step.inputs, masked), gamma=config.gamma)
+def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Gradient:
+    return torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
 
 
 def _nothing_to_learn(config: ObjectivesConfig) -> str:
     found = ", ".join(f"objectives.{name}.weight = {weight:g}" for name, weight in config.weights().items())
     bare = ", and on a graph without features graphmae has nothing to restore" if config.graphmae.weight else ""
     return f"There is nothing to train for: {found}{bare}. Give an objective a weight above 0, best `retrieval`."
-
-
-def _key(seed: int, *names: str) -> int:
-    """A non-negative seed of its own for each use, from the seed of the step."""
-    key = int(mix(seed))
-    for byte in "/".join(names).encode():
-        key = int(mix(key ^ byte))
-    return key & 0x7FFFFFFFFFFFFFFF
-
-
-def _generator(seed: int, *names: str) -> Generator:
-    return torch.Generator().manual_seed(_key(seed, *names))

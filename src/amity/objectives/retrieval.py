@@ -2,10 +2,11 @@
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import NonNegativeFloat, PositiveFloat
-from torch import Tensor
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from amity.objectives.step import Step
 from amity.section import Section
 
 
@@ -18,9 +19,37 @@ class RetrievalConfig(Section):
     """What scores are divided by; 1 is right where `encoder.output` is `dot`."""
     logq: bool = True
     """Whether candidates that are drawn more often are corrected for it."""
+    edge_drop: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the edges that the retrieval pass loses: plain augmentation, without any auxiliary objective."""
+    feature_drop: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the columns of the first states that the retrieval pass loses."""
 
 
-def retrieval_loss(
+class Retrieval(nn.Module):
+    """The objective; it has no head."""
+
+    def __init__(self, config: RetrievalConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The mean of the losses of the batch's rows."""
+        return self.row_losses(step).mean()
+
+    def row_losses(self, step: Step) -> Float[Tensor, "queries"]:
+        """The loss of each of the batch's rows."""
+        batch = step.batch
+        return retrieval_losses(
+            step.vectors[step.on_device(batch.queries)],
+            step.vectors[step.on_device(batch.candidates)],
+            positives=step.on_device(batch.positives),
+            masked=step.on_device(batch.masked),
+            log_rates=step.on_device(batch.log_rates) if self.config.logq else None,
+            temperature=self.config.temperature,
+        )
+
+
+def retrieval_losses(
     queries: Float[Tensor, "queries dim"],
     candidates: Float[Tensor, "candidates dim"],
     *,
@@ -28,8 +57,8 @@ def retrieval_loss(
     masked: Bool[Tensor, "queries candidates"],
     log_rates: Float[Tensor, "candidates"] | None = None,
     temperature: float = 1.0,
-) -> Float[Tensor, ""]:
-    """Softmax cross-entropy of each query's positive p among the candidates, as a mean over the queries.
+) -> Float[Tensor, "queries"]:
+    """Softmax cross-entropy of each query's positive p among the candidates.
 
         -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c)),  s = q · c / T
 
@@ -41,4 +70,4 @@ def retrieval_loss(
     rows = torch.arange(len(queries), device=scores.device)
     logits = scores if log_rates is None else scores - log_rates
     logits = logits.masked_fill(masked, -torch.inf).index_put((rows, positives), scores[rows, positives])
-    return cross_entropy(logits, positives)
+    return cross_entropy(logits, positives, reduction="none")

@@ -1,11 +1,14 @@
-"""Views of one block: the same nodes with fewer edges."""
+"""Views of one block: the same nodes with fewer edges, or fewer seeds with what surrounds them."""
 
 import numba
 import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
 
+from amity.graph import Adjacency
 from amity.kernels import kernel, parallel_kernel
 from amity.sampling.draws import keyed
-from amity.sampling.neighbors import Block
+from amity.sampling.neighbors import ALL, Block, sample_neighbors
 
 SALT = 0x5EED
 """Keeps the draws of a view apart from other draws under the same seed."""
@@ -19,6 +22,15 @@ def drop_edges(block: Block, *, rate: float, seed: int) -> Block:
     threshold = min(int(rate * 2**64) - 2**63, int(np.iinfo(np.int64).max))
     indptr, indices = _drop(block.indptr, block.indices, threshold, seed)
     return Block(block.nodes, indptr, indices, block.hops)
+
+
+def surroundings(block: Block, seeds: Int64[ndarray, "seeds"]) -> Block:
+    """Of a block, what some of its seeds hear from, as a block whose `nodes` are positions in the other one's.
+
+    The seeds come first, in the order given; each node hears from whom it hears in the whole block.
+    """
+    rows = Adjacency(block.indptr, block.indices)
+    return sample_neighbors(rows, seeds, fanout=(ALL,) * (len(block.hops) - 1), seed=0)
 
 
 @parallel_kernel

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -78,14 +79,14 @@ def train_model(
     ):
         progress.advance(standing.step)
         for step, (batch, inputs) in zip(steps, batches, strict=False):
-            losses = update(trainable, model.encoder, batch, inputs, seed=seed)
-            entry, standing = {"step": step, **losses}, replace(standing, step=step + 1)
+            found = update(trainable, model.encoder, batch, inputs, seed=seed)
+            entry, standing = {"step": step, **found}, replace(standing, step=step + 1)
             if standing.step in validations:
                 entry[VALID_RECALL] = validate(model)
                 standing = _judge(standing, entry[VALID_RECALL], trainable)
                 end = last_step(settings, best_step=standing.best_step)
             log.write({**entry, "waited_s": round(batches.waited_s, 3)})
-            progress.show(standing.step, end, _note(losses, standing))
+            progress.show(standing.step, end, _note(found, standing))
             if standing.step >= end:
                 break
             due = standing.step in validations or time.monotonic() - saved_s >= settings.checkpoint_every_s
@@ -119,8 +120,8 @@ def _judge(standing: Standing, score: float, trainable: Trainable) -> Standing:
     return Standing(standing.step, best_step=standing.step, best_score=score)
 
 
-def _note(losses: dict[str, float], standing: Standing) -> str:
-    parts = (f"{name} {loss:.3f}" for name, loss in losses.items())
+def _note(found: dict[str, Any], standing: Standing) -> str:
+    parts = (f"{name} {loss:.3f}" for name, loss in found.items() if isinstance(loss, float))
     return ", ".join([f"best recall {max(standing.best_score, 0):.3f}", *parts])
 
 

@@ -7,9 +7,10 @@ from amity.training.lazy_adam import LazyAdam
 
 def make_optimizers(modules: nn.Module, *, learning_rate: float, weight_decay: float) -> tuple[optim.Optimizer, ...]:
     """AdamW (1711.05101) for all parameters but sparse tables, of which only the touched rows are updated."""
-    tables = [module.weight for module in modules.modules() if isinstance(module, nn.Embedding) and module.sparse]
+    embeddings = [module for module in modules.modules() if isinstance(module, nn.Embedding) and module.sparse]
+    tables = [embedding.weight for embedding in embeddings if embedding.weight.requires_grad]
     known = {id(table) for table in tables}
-    dense = [parameter for parameter in modules.parameters() if id(parameter) not in known]
+    dense = [parameter for parameter in modules.parameters() if parameter.requires_grad and id(parameter) not in known]
     adam = optim.AdamW(dense, lr=learning_rate, weight_decay=weight_decay)
     if not tables:
         return (adam,)

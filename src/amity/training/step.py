@@ -1,6 +1,7 @@
 """One step of training: a batch with its inputs, the losses, and what they change."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
         )
     _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
     model = build_model(split.train, recipe.encoder, seed=seed)
-    objectives = Objectives(recipe.objectives, model.transform, model.encoder.dim, seed=seed)
+    objectives = Objectives(recipe.objectives, model, seed=seed)
     modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives}).to(device)
     settings = recipe.training
     optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -54,11 +55,12 @@ def batch_maker(
     return make_with_inputs
 
 
-def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int) -> dict[str, float]:
-    """One step of every optimizer; gives the losses, before weighing."""
+def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int) -> dict[str, Any]:
+    """One step of every optimizer; gives the losses, before weighing, and `gradients`: see `Objectives.backward`."""
     objectives = trainable.modules.get_submodule("objectives")
     assert isinstance(objectives, Objectives)
-    losses = objectives(encoder, batch, inputs, seed=int(keyed(seed, UPDATES, batch.step)))
+    step = objectives.prepare(encoder, batch, inputs, seed=int(keyed(seed, UPDATES, batch.step)))
+    losses = objectives(step)
     total = multitask_loss(losses, objectives.config.weights())
     if not torch.isfinite(total):
         raise TrainingError(
@@ -67,10 +69,11 @@ def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: In
         )
     for optimizer in trainable.optimizers:
         optimizer.zero_grad()
-    total.backward()
+    gradients = objectives.backward(step, losses)
     for optimizer in trainable.optimizers:
         optimizer.step()
-    return {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+    found = {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
+    return found | ({"gradients": gradients} if gradients else {})
 
 
 def _warn_of_noise(recipe: Recipe, seeds: int) -> None:

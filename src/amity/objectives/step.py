@@ -1,0 +1,203 @@
+"""What all objectives of a step share, each made once: a block, its first states, the retrieval pass, and two views."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from numpy import ndarray
+from pydantic import Field, PositiveInt
+from torch import Generator, Tensor
+from torch.nn.functional import normalize
+
+from amity.encoder import GraphEncoder, Inputs, block_edges
+from amity.kernels import mix
+from amity.sampling.batch import Batch
+from amity.sampling.neighbors import Block
+from amity.sampling.views import drop_edges, surroundings
+from amity.section import Section
+
+
+class ViewsConfig(Section):
+    """How the auxiliary objectives look at a step, and how often: what they cost."""
+
+    edge_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """Share of the edges that each of two views loses."""
+    feature_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """Share of the columns of the first states that each of two views loses."""
+    share: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the step's queries and candidates that auxiliary objectives look at."""
+    every: PositiveInt = 1
+    """Auxiliary objectives are computed at every so-many-th step, with so many times their weight."""
+    retrieval_is_first: bool = False
+    """Whether the retrieval pass serves as the first of the two views; it loses what `[objectives.retrieval]` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is done to the retrieval pass; nothing by default."""
+
+    edge_drop: float = 0.0
+    feature_drop: float = 0.0
+    noise: float = 0.0
+    """The length of what is added to every state after every layer: see `perturb`."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The same nodes with fewer edges and fewer columns."""
+
+    block: Block
+    """The surroundings of the roots."""
+    columns: Float[Tensor, "dim"]
+    """1 for each column of the first states that the view keeps, else 0."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A batch under an encoder; whatever two objectives need is computed once.
+
+    All that is drawn is a function of the seed, and each use draws from a stream of its own, so that turning an
+    objective off leaves the others' draws as they were.
+    """
+
+    encoder: GraphEncoder
+    batch: Batch
+    inputs: Inputs
+    """Those of `batch.block.nodes`."""
+    seed: int
+    config: ViewsConfig
+    augmentation: Augmentation = Augmentation()
+
+    @cached_property
+    def states(self) -> Float[Tensor, "nodes dim"]:
+        """The first states of the block's nodes."""
+        return self.encoder.encode_inputs(self.inputs, generator=self.generator("encoder"))
+
+    @cached_property
+    def reached(self) -> list[Float[Tensor, "seeds dim"]]:
+        """The retrieval pass: the states of queries and candidates after each layer, the first states first."""
+        drops, block, states = self.augmentation, self.batch.block, self.states
+        if drops.edge_drop:
+            block = drop_edges(block, rate=drops.edge_drop, seed=self.key("retrieval", "edges"))
+        if drops.feature_drop:
+            states = states * self._columns(drops.feature_drop, "retrieval")
+        edges = block_edges(block, self.inputs.degrees.numpy())
+        return self.encoder.propagate(states, edges, perturb=self._perturb())
+
+    @cached_property
+    def vectors(self) -> Float[Tensor, "seeds dim"]:
+        """The vectors of queries and candidates that retrieval compares."""
+        return self.encoder.combine(self.reached)
+
+    @cached_property
+    def roots(self) -> Int64[ndarray, "roots"]:
+        """The seeds that auxiliary objectives look at, as positions in the block: evenly spread over them."""
+        count = self.batch.block.hops[0]
+        return np.unique(np.linspace(0, count - 1, max(1, round(count * self.config.share))).astype(np.int64))
+
+    @cached_property
+    def whole(self) -> View:
+        """The surroundings of the roots as they are."""
+        block = self.batch.block
+        inner = block if len(self.roots) == block.hops[0] else surroundings(block, self.roots)
+        return View(inner, torch.ones(self.encoder.dim, device=self.states.device))
+
+    @cached_property
+    def degrees(self) -> Float32[ndarray, "inner"]:
+        """How many friends the nodes around the roots have in the whole graph."""
+        inner = self.whole.block
+        return self.inputs.degrees.numpy() if inner is self.batch.block else self.inputs.degrees.numpy()[inner.nodes]
+
+    @cached_property
+    def masked(self) -> Int64[Tensor, "masked"]:
+        """The roots that are queries, as positions among the nodes around the roots: those that are masked."""
+        return self.on_device(np.flatnonzero(np.isin(self.roots, self.batch.queries)))
+
+    @cached_property
+    def views(self) -> tuple[View, View]:
+        """Two views of the roots."""
+        drops = self.config
+        return tuple(  # pyright: ignore[reportReturnType]
+            View(self.dropped(drops.edge_drop, name), self._columns(drops.feature_drop, name))
+            for name in ("first", "second")
+        )
+
+    @cached_property
+    def view_codes(self) -> tuple[Float[Tensor, "roots dim"], Float[Tensor, "roots dim"]]:
+        """The codes of the roots in either view."""
+        first, second = self.views
+        seen = self.encode(second, self.encoder, self.states)
+        if self.config.retrieval_is_first:
+            return self.encoder.blend(self.reached)[self.on_device(self.roots)], seen
+        return self.encode(first, self.encoder, self.states), seen
+
+    def encode(
+        self, view: View, encoder: GraphEncoder, states: Float[Tensor, "nodes dim"]
+    ) -> Float[Tensor, "roots dim"]:
+        """The codes that an encoder gives the roots of a view, from the first states of the block's nodes."""
+        return encoder.blend(
+            encoder.propagate(self.within(states) * view.columns, block_edges(view.block, self.degrees))
+        )
+
+    def dropped(self, rate: float, *names: str) -> Block:
+        """The surroundings of the roots without a share of their edges."""
+        return drop_edges(self.whole.block, rate=rate, seed=self.key(*names, "edges"))
+
+    def propagate(self, block: Block, states: Float[Tensor, "inner dim"], *, reach: int = 0) -> list[Tensor]:
+        """The states of the roots after each layer, from the first states of the nodes around them."""
+        return self.encoder.propagate(states, block_edges(block, self.degrees, reach=reach))
+
+    def within(self, states: Float[Tensor, "nodes dim"]) -> Float[Tensor, "inner dim"]:
+        """Of the states of the block's nodes, those of the nodes around the roots."""
+        inner = self.whole.block
+        return states if inner is self.batch.block else states[self.on_device(inner.nodes)]
+
+    def hide(self, token: Float[Tensor, "dim"]) -> Float[Tensor, "inner dim"]:
+        """The first states of the nodes around the roots, with a mask token in the place of the masked nodes'."""
+        return self.within(self.states).index_copy(0, self.masked, token.expand(len(self.masked), -1))
+
+    def on_device(self, values: ndarray) -> Tensor:
+        """An array as a tensor where the encoder computes."""
+        return torch.from_numpy(values).to(self.states.device)
+
+    def key(self, *names: str) -> int:
+        """A non-negative seed of its own for each use."""
+        return key_of(self.seed, *names)
+
+    def generator(self, *names: str) -> Generator:
+        """A generator of its own for each use."""
+        return generator_of(self.seed, *names)
+
+    def _columns(self, rate: float, *names: str) -> Float[Tensor, "dim"]:
+        """1 for each column that stays, the same ones for all nodes: the feature drop of CCA-SSG."""
+        kept = torch.rand(self.encoder.dim, generator=self.generator(*names, "features")) >= rate
+        return kept.to(self.states.device, self.states.dtype)
+
+    def _perturb(self) -> Callable[[Tensor], Tensor]:
+        length, generator = self.augmentation.noise, self.generator("noise")
+        return lambda states: perturb(states, length=length, generator=generator) if length else states
+
+
+def perturb(states: Float[Tensor, "nodes dim"], *, length: float, generator: Generator) -> Float[Tensor, "nodes dim"]:
+    """States with noise of that length in the orthant of each: e + ε sign(e) ⊙ ω / ‖ω‖, ω uniform in [0, 1).
+
+    SimGCL and XSimGCL (Yu et al., 2022, arXiv 2112.08679 and 2209.02544).
+    """
+    noise = torch.rand(states.shape, generator=generator).to(states.device)
+    return states + length * states.detach().sign() * normalize(noise, dim=1)
+
+
+def generator_of(seed: int, *names: str) -> Generator:
+    """A generator of its own for each use, from one seed for all."""
+    return torch.Generator().manual_seed(key_of(seed, *names))
+
+
+def key_of(seed: int, *names: str) -> int:
+    """A non-negative seed of its own for each use, from one seed for all."""
+    key = int(mix(seed))
+    for byte in "/".join(names).encode():
+        key = int(mix(key ^ byte))
+    return key & 0x7FFFFFFFFFFFFFFF
