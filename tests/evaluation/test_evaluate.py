@@ -16,6 +16,7 @@ from amity.evaluation.evaluate import (
     evaluate_baselines,
 )
 from amity.graph import Adjacency, Graph, from_pairs
+from amity.graph.degrees import DEGREE_BUCKETS
 from amity.index.hits import Hits
 from amity.splitting import HeldOut
 
