@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from measure import Row, cost, options, show
+from measure import Row, cost, options, rate, show
 
 THREADS = 2
 CHUNK = 1 << 20
@@ -134,20 +134,23 @@ def apart(work: Callable[..., Run], *arguments: object) -> Run:
         return pool.apply(work, arguments)
 
 
-def compare(folder: Path, rows: int, kind: str, memory_gib: tuple[float, float]) -> list[Row]:
-    """Both sides on one table."""
-    ours = apart(ingest_ours, folder / "data", folder / "ours", memory_gib[0])
-    peer = apart(ingest_duckdb, folder / "data", folder / "duckdb", memory_gib[1])
-    if (ours.nodes, ours.edges) != (peer.nodes, peer.edges):
-        raise SystemExit(f"The two disagree: {ours} against {peer}.")
+def compare(folder: Path, rows: int, kind: str, memory_gib: tuple[float, float], repeats: int) -> list[Row]:
+    """Both sides on one table, in turn."""
     name = f"duckdb {rows // 1_000_000}M rows {kind} ids"
-    print(f"{name}: {ours} against {peer}", file=sys.stderr)
-    speed = Row(name, rows / ours.seconds, rows / peer.seconds, peer.seconds / ours.seconds, "rows/s")
-    return [speed, cost(f"{name} peak memory", "MiB", ours.peak_mib, peer.peak_mib)]
+    seconds, peaks = np.empty((repeats, 2)), np.empty((repeats, 2))
+    for repeat in range(repeats):
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            ours = apart(ingest_ours, folder / "data", Path(out) / "ours", memory_gib[0])
+            peer = apart(ingest_duckdb, folder / "data", Path(out) / "duckdb", memory_gib[1])
+        if (ours.nodes, ours.edges) != (peer.nodes, peer.edges):
+            raise SystemExit(f"The two disagree: {ours} against {peer}.")
+        print(f"{name}: {ours} against {peer}", file=sys.stderr)
+        seconds[repeat], peaks[repeat] = (ours.seconds, peer.seconds), (ours.peak_mib, peer.peak_mib)
+    return [rate(name, "rows/s", rows, seconds), cost(f"{name} peak memory", "MiB", *peaks.max(axis=0))]
 
 
 def main() -> None:
-    parser = options(__doc__)
+    parser = options(__doc__, repeats=1)
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--nodes", type=int, default=10_000_000)
     parser.add_argument("--ids", nargs="+", choices=("string", "integer"), default=("string", "integer"))
@@ -162,7 +165,9 @@ def main() -> None:
             data = Path(folder) / "data"
             data.mkdir()
             synthesize(data / "edges.parquet", chosen.rows, chosen.nodes, kind)
-            rows += compare(Path(folder), chosen.rows, kind, (chosen.memory_gib, chosen.peer_memory_gib))
+            rows += compare(
+                Path(folder), chosen.rows, kind, (chosen.memory_gib, chosen.peer_memory_gib), chosen.repeats
+            )
     show(rows, as_json=chosen.json)
 
 

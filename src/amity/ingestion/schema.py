@@ -131,7 +131,7 @@ class IngestionConfig(Section):
     memory_gib: PositiveFloat = 4.0
     """Memory that ingestion may take, in GiB. Edges are sorted in pieces that fit, whatever the size of their table;
     ids take about 30 bytes a node (text: more by its length) and must fit as well."""
-    chunk_rows: PositiveInt = 1 << 20
+    chunk_rows: PositiveInt = 1 << 18
     """Values of a column that are read at a time: as many rows where it holds no lists; fewer where memory is short."""
 
     @field_validator("nodes", "edges")

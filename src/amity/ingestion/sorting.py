@@ -149,7 +149,8 @@ class PairSorter:
         targets = np.empty(len(keys), index_dtype(span.num_rows))
         starts = np.empty(len(keys) if carried else 0, np.int64)
         size, duplicates, both = _merge_sorted(keys, bits, span.symmetric, degrees, targets, starts)
-        targets = targets[:size] + targets.dtype.type(span.first_target)
+        targets = targets[:size]
+        targets += targets.dtype.type(span.first_target)
         starts, conflicts = starts[:size], 0
         if "times" in carried:
             carried["times"] = np.minimum.reduceat(carried["times"][order], starts)
