@@ -4,13 +4,18 @@
 
 A batch is `size` friendships and as many uniform nodes, so about three seeds a friendship. All sample the same
 batches, in turn, on two threads; each is credited with the edges that it drew. Ours always leaves out the friendships
-of the batch, both ways.
+of the batch, both ways. It samples a batch on one thread, so that two are sampled at once, in the background and with
+kept memory, as training does.
 
 - pyg: `torch.ops.torch_sparse.neighbor_sample`, what a NeighborLoader calls without pyg-lib, without exclusion (it has
   none). It runs on one thread, so that two batches are sampled at once, as by two workers, and nothing is charged for
   handing them over.
-- dgl: `NeighborSampler.sample_blocks` with 32-bit ids, not fused (see peers/dgl_sampling.py); with exclusion
-  (`exclude_edges`), and in a second row without. It runs in an environment of its own: peers/dgl_environment.py.
+- dgl: `NeighborSampler.sample_blocks` with 32-bit ids, not fused (see peers/dgl_sampling.py), with exclusion
+  (`exclude_edges`), in an environment of its own (peers/dgl_environment.py). Like ours it samples two batches at once:
+  two processes of one thread, and nothing is charged for handing batches over. In other rows
+  "its threads on one batch": one process whose two threads share each batch, the other way to use it;
+  "one batch at a time": the same, but ours samples one batch after the other, too, on a single thread;
+  "nothing excluded by dgl": two processes, without `exclude_edges`.
 - C no-dedup bound: a compiled loop that draws with replacement, reads each neighbour once and numbers nothing, for the
   nodes that ours expanded. A ratio of 0.5 means that ours takes twice as long as that.
 """
@@ -19,6 +24,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -29,7 +35,9 @@ from amity.graph import Adjacency
 from amity.ingestion import IngestionConfig, ingest
 from amity.kernels import mix, parallel_kernel
 from amity.sampling import prefetch, sample_neighbors
+from amity.sampling.draws import below
 from amity.splitting import Pairs
+from amity.training.memory import kept_memory
 from measure import Row, options, paired, show
 from peers.dgl_environment import DglSampler
 
@@ -70,15 +78,14 @@ def draw_batches(adjacency: Adjacency, size: int, count: int, seed: int = 1) -> 
     return batches
 
 
-def sample_ours(adjacency: Adjacency, batches: Batches) -> int:
+def sample_ours(adjacency: Adjacency, batches: Batches, workers: int = THREADS) -> int:
     """Sample all batches in the background, as training does, and return how many edges were drawn."""
 
     def sample(step: int) -> int:
-        numba.set_num_threads(THREADS)  # it holds for one thread only: that of the loader
         seeds, pairs = batches[step]
         return sample_neighbors(adjacency, seeds, fanout=FANOUT, seed=step, excluded=pairs).num_edges
 
-    with prefetch(sample, range(len(batches))) as drawn:
+    with prefetch(sample, range(len(batches)), workers=workers) as drawn:
         return sum(drawn)
 
 
@@ -119,15 +126,15 @@ def draw_with_replacement(indptr, indices, nodes, starts, found):
     for i in numba.prange(len(nodes)):
         begin, end = indptr[nodes[i]], indptr[nodes[i] + 1]
         for place in range(starts[i], starts[i + 1]):
-            rank = ((np.uint64(mix(place)) >> np.uint64(32)) * np.uint64(end - begin)) >> np.uint64(32)
-            found[place] = indices[begin + np.int64(rank)]
+            found[place] = indices[begin + below(mix(place), end - begin)]
 
 
 def compare(name: str, ours: Callable[[], int], peer: Callable[[], int], repeats: int) -> Row:
     """Edges a second of both, each credited with the edges that it draws."""
     seconds = paired(ours, peer, repeats=repeats)
     rates = np.array([ours(), peer()]) / seconds
-    return Row(name, *np.median(rates, axis=0).tolist(), float(np.median(rates[:, 0] / rates[:, 1])), "edges/s")
+    middle, other = np.median(rates, axis=0).tolist()
+    return Row(name, middle, other, float(np.median(rates[:, 0] / rates[:, 1])), "edges/s")
 
 
 def measure_graph(name: str, adjacency: Adjacency, repeats: int) -> Iterator[Row]:
@@ -135,18 +142,22 @@ def measure_graph(name: str, adjacency: Adjacency, repeats: int) -> Iterator[Row
     batches = {size: draw_batches(adjacency, size, BATCHES) for size in SIZES}
     with tempfile.TemporaryDirectory() as folder:
         save(adjacency, [batch for size in SIZES for batch in batches[size]], Path(folder))
-        with DglSampler(Path(folder), FANOUT) as dgl:
+        shape = Path(folder), FANOUT
+        with DglSampler(*shape, processes=THREADS) as dgl, DglSampler(*shape, threads=THREADS) as single, kept_memory():
             for position, size in enumerate(SIZES):
                 run = range(position * BATCHES, (position + 1) * BATCHES)
-                ours, what = lambda size=size: sample_ours(adjacency, batches[size]), f"15x10 batch {size} {name}"
+                ours = partial(sample_ours, adjacency, batches[size])
                 peers = {
-                    f"pyg {what}": pyg_sampler(adjacency, batches[size]),
-                    f"dgl {what}": lambda run=run: dgl.sample(run, excluding=True),
-                    f"dgl {what}, nothing excluded by dgl": lambda run=run: dgl.sample(run, excluding=False),
-                    f"C no-dedup bound {what}": bound_sampler(adjacency, batches[size]),
+                    "pyg": (ours, pyg_sampler(adjacency, batches[size])),
+                    "dgl": (ours, partial(dgl.sample, run, excluding=True)),
+                    "dgl, its threads on one batch": (ours, partial(single.sample, run, excluding=True)),
+                    "dgl, one batch at a time": (partial(ours, workers=1), partial(single.sample, run, excluding=True)),
+                    "dgl, nothing excluded by dgl": (ours, partial(dgl.sample, run, excluding=False)),
+                    "C no-dedup bound": (ours, bound_sampler(adjacency, batches[size])),
                 }
-                for label, peer in peers.items():
-                    yield compare(label, ours, peer, repeats)
+                for label, (mine, peer) in peers.items():
+                    who, *how = label.split(",", 1)
+                    yield compare(",".join([f"{who} 15x10 batch {size} {name}", *how]), mine, peer, repeats)
 
 
 def save(adjacency: Adjacency, batches: Sequence[tuple[np.ndarray, Pairs]], folder: Path) -> None:

@@ -31,31 +31,33 @@ def make_environment() -> Path:
 
 
 class DglSampler:
-    """A running `dgl_sampling.py`: an open process."""
+    """Running `dgl_sampling.py`: open processes that share the batches, each with some threads for a batch."""
 
-    def __init__(self, folder: Path, fanout: tuple[int, ...]) -> None:
+    def __init__(self, folder: Path, fanout: tuple[int, ...], *, processes: int = 1, threads: int = 1) -> None:
         program = Path(__file__).with_name("dgl_sampling.py")
-        threads = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "DGLBACKEND": "pytorch"}
-        self._process = subprocess.Popen(
-            [str(make_environment()), str(program), str(folder), *map(str, fanout)],
-            env={**os.environ, **threads, "PYTHONPATH": ""},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._answer()
+        command = [str(make_environment()), str(program), str(folder), *map(str, fanout)]
+        settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "DGLBACKEND": "pytorch"}
+        env = {**os.environ, **settings, "PYTHONPATH": ""}
+        pipe = subprocess.PIPE
+        self._processes = [
+            subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)
+        ]
+        for process in self._processes:
+            _answer(process)
 
     def sample(self, batches: range, *, excluding: bool) -> int:
         """Sample the batches and return how many edges were drawn."""
-        assert self._process.stdin is not None
-        print("excluding" if excluding else "plain", *batches, file=self._process.stdin, flush=True)
-        return int(self._answer())
+        for first, process in enumerate(self._processes):
+            part = batches[first :: len(self._processes)]
+            print("excluding" if excluding else "plain", *part, file=process.stdin, flush=True)
+        return sum(int(_answer(process)) for process in self._processes)
 
     def close(self) -> None:
-        """End the process by ending its input."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """End the processes by ending their input."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +65,10 @@ class DglSampler:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        while line := self._process.stdout.readline():
-            if line.split()[0].isdigit() or line.strip() == "ready":
-                return line.strip()
-        raise RuntimeError(f"the process that samples with DGL ended with code {self._process.wait()}; see its errors")
+
+def _answer(process: subprocess.Popen) -> str:
+    assert process.stdout is not None
+    while line := process.stdout.readline():
+        if line.split()[0].isdigit() or line.strip() == "ready":
+            return line.strip()
+    raise RuntimeError(f"the process that samples with DGL ended with code {process.wait()}; see its errors")

@@ -48,7 +48,6 @@ def load_graph(folder: Path) -> Any:
 def main() -> None:
     """Answer until the input ends."""
     folder, fanout = Path(sys.argv[1]), [int(number) for number in sys.argv[2:]]
-    torch.set_num_threads(2)
     graph = load_graph(folder)
     seeds = [torch.from_numpy(np.load(folder / f"seeds{i}.npy")).to(graph.idtype) for i in _batches(folder)]
     banned = [edge_ids(folder, i, graph.idtype) for i in _batches(folder)]
