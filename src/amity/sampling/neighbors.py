@@ -91,20 +91,25 @@ def _group(holes: Int64[ndarray, "holes"], count: int) -> tuple[Int64[ndarray, "
     """The distinct ranks of the holes of each of `count` nodes, end to end, and where those of each begin."""
     holes = np.sort(holes)
     holes = holes[np.diff(holes, prepend=-1) > 0]
-    return np.searchsorted(holes, np.arange(count + 1) << 32), holes & 0xFFFFFFFF
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(holes >> 32, minlength=count), out=starts[1:])
+    return starts, holes & 0xFFFFFFFF
 
 
 @kernel
 def _holes(indptr, indices, slots, banned):
     """For each banned edge of the newest nodes: which of them, shifted by 32, and its rank in the row; else -1."""
     sources, targets, begin = banned
-    holes = np.full(len(sources), np.int64(-1))
+    holes = np.empty(len(sources), np.int64)
     for i in range(len(sources)):
-        newest = position_of(slots, sources[i]) - begin
-        if newest >= 0:
+        holes[i] = max(np.int64(-1), position_of(slots, sources[i]) - begin)
+        if holes[i] >= 0:  # The middle of its row is where the search begins.
+            middle = (indptr[sources[i]] + indptr[sources[i] + 1]) >> 1
+            ask_for(indices, middle)  # pyright: ignore[reportCallIssue] - as in `number_into`
+    for i in range(len(sources)):
+        if holes[i] >= 0:
             place = find_edge(indptr, indices, sources[i], targets[i])
-            if place >= 0:
-                holes[i] = (newest << 32) + place - indptr[sources[i]]
+            holes[i] = (holes[i] << 32) + place - indptr[sources[i]] if place >= 0 else -1
     return holes
 
 
