@@ -1,11 +1,13 @@
-"""How our numba kernels are compiled: once, cached, releasing the GIL, safe to call from several threads.
+"""How our numba kernels are compiled, once and cached, and how threads share their work.
 
-Every kernel of amity is made by one of the decorators below, so that these choices stand in one place.
-OpenMP is the one threading layer that lets a sampling thread and the training thread both run parallel kernels.
+Every kernel of amity is made by one of the decorators below, so that these choices stand in one place. Compiling is
+what a first run waits for, so kernels are sequential code that releases the GIL: numba's own `prange` takes 0.6 s a
+kernel to compile, where sharing the rows out between a few threads of Python (`shared`) takes nothing.
 """
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,13 +19,17 @@ from numba.core import config
 
 # Threads that wait must sleep: ours and torch's share the cores, and busy waiting made kernels 3 to 4 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 config.THREADING_LAYER = "omp"  # pyright: ignore[reportAttributeAccessIssue]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PARTS = 4
+"""How many parts of the work there are for each thread: threads take them as they get free."""
+
 
 def kernel(function: F) -> F:
-    """Compile a sequential kernel."""
+    """Compile a kernel."""
     return _compile(function)
 
 
@@ -33,12 +39,40 @@ def parallel_kernel(function: F) -> F:
 
 
 def summing_kernel(function: F) -> F:
-    """Compile a sequential kernel whose sums may be taken in any order, as vector code.
+    """Compile a kernel whose sums may be taken in any order, as vector code.
 
     The order is fixed when the kernel is compiled, so that results repeat themselves, whatever the threads; only for
     sums that are promised to no more than rounding.
     """
     return _compile(function, fastmath={"reassoc", "contract"})
+
+
+def shared(kernel: Callable[..., Any], count: int, *arguments: Any) -> None:
+    """Have `kernel(part, *arguments)` do its work for all of `range(count)`, a part (first, last) after another.
+
+    The parts are shared between as many threads as numba is set to (`NUMBA_NUM_THREADS`, `numba.set_num_threads`),
+    this one among them. What the kernel writes for a number must hang on that number alone: then neither the parts
+    matter nor the threads.
+    """
+    threads = numba.get_num_threads()
+    size = max(1, -(-count // (PARTS * threads)))
+    starts = range(0, count, size)
+    waiting = iter(starts)
+
+    def work() -> None:
+        for first in waiting:
+            kernel((first, min(first + size, count)), *arguments)
+
+    helpers = [_helpers().submit(work) for _ in range(min(threads, len(starts)) - 1)]
+    work()
+    for helper in helpers:
+        if not helper.cancel():  # One that has not begun would find nothing left to do.
+            helper.result()
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "amity-kernel")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _compile(function: F, **options: Any) -> F:

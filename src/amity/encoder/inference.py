@@ -3,15 +3,14 @@
 The mathematics is that of `amity.encoder.attention`; tests hold the two against each other.
 """
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from amity.encoder.row_kernels import SLOPE
 from amity.graph import Adjacency
-from amity.graph.rows import bits, fetch_row, shares, single
-from amity.kernels import kernel, parallel_kernel, summing_kernel
+from amity.graph.rows import bits, fetch_row, single
+from amity.kernels import kernel, shared, summing_kernel
 
 TILE = 32
 """Neighbours whose weights are made together: so many rows stay in the first cache."""
@@ -33,27 +32,20 @@ def attend_everywhere(
     """
     indptr = adjacency.indptr[first : last + 1]
     heard = np.empty((last - first, transformed.shape[1]), np.float32)
-    _attend(
-        (indptr, adjacency.indices), bits(transformed), first, np.ascontiguousarray(attention), shares(indptr), heard
-    )
+    rows = indptr, adjacency.indices, first
+    shared(_attend, last - first, rows, bits(transformed), np.ascontiguousarray(attention), heard)
     return heard
 
 
-@parallel_kernel
-def _attend(rows, values, first, attention, bounds, heard):
-    for part in numba.prange(len(bounds) - 1):
-        _attend_part(rows, values, first, attention, (bounds[part], bounds[part + 1]), heard)
-
-
 @kernel
-def _attend_part(rows, values, first, attention, part, heard):
-    indptr, indices = rows
+def _attend(part, rows, values, attention, heard):
+    indptr, indices, offset = rows
     heads = attention.shape[1]
     tile = np.empty((TILE, values.shape[1]), np.float32)
     weights = np.empty((heads, TILE), np.float32)
     state = np.empty((3, heads), np.float32)  # Of each head: what the target adds to a logit, the peak, the total.
-    for row in range(part[0], part[1]):
-        _begin(values, first + row, attention, state, heard[row])
+    for row in range(*part):
+        _begin(values, offset + row, attention, state, heard[row])
         for start in range(indptr[row], indptr[row + 1], TILE):
             size = min(TILE, indptr[row + 1] - start)
             for place in range(size):

@@ -1,13 +1,12 @@
 """Numbers and vectors, as a table had them, to inputs of mean 0 and deviation 1: one pass over the drawn rows."""
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
 from amity.encoder.features import NumbersTransform
 from amity.graph import Column, Number, Vector
-from amity.kernels import kernel, parallel_kernel, to_single
+from amity.kernels import kernel, shared, to_single
 
 LIMIT = 10.0
 """Standardised numbers are cut off at so many deviations, so that one wild value cannot drown a node."""
@@ -30,7 +29,9 @@ def standardize(
         return
     assert isinstance(column, Number | Vector)
     half = column.values.dtype == np.float16
-    _standardize(
+    shared(
+        _standardize,
+        len(rows),
         _bits(column.values.reshape(len(column.values), -1)),
         (half, transform.log, np.array(transform.mean), np.array(transform.deviation)),
         rows,
@@ -45,10 +46,10 @@ def _bits(values: Float[ndarray, "nodes width"]) -> ndarray:
     return view
 
 
-@parallel_kernel
-def _standardize(values, rules, rows, standardized):
+@kernel
+def _standardize(part, values, rules, rows, standardized):
     half, log, means, deviations = rules
-    for i in numba.prange(len(rows)):
+    for i in range(*part):
         row = rows[i]
         if row < 0:
             continue

@@ -9,7 +9,6 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from numba import get_num_threads
 from numpy import ndarray
 
 from amity.evaluation.ranking import Scope, count_targets, rank_ordered
@@ -48,9 +47,7 @@ class Popularity:
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`."""
         scope = _scope(self.graph, known, self.seed)
-        return _hits(
-            *rank_ordered(self.order, self.degrees, np.asarray(queries, np.int64), scope, k, get_num_threads())
-        )
+        return _hits(*rank_ordered(self.order, self.degrees, np.asarray(queries, np.int64), scope, k))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Walker:
         """See `Recommender.search`."""
         queries = np.asarray(queries, np.int64)
         scope = _scope(self.graph, known, self.seed)
-        return _hits(*rank_walks(self.walk, queries, self.masses[queries], scope, k, get_num_threads()))
+        return _hits(*rank_walks(self.walk, queries, self.masses[queries], scope, k))
 
 
 def baseline(name: BaselineName, graph: Graph, *, seed: int) -> Recommender:

@@ -3,13 +3,14 @@
 Lists are rows of the graph, best first, -1 where a list has ended; the truth is an adjacency whose row is the query.
 """
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency
-from amity.kernels import kernel, parallel_kernel
+from amity.index.ranking import contains
+from amity.kernels import kernel, shared
+from amity.splitting.streams import find_edge
 
 Lists = Integer[ndarray, "queries k"]
 """Rows of the graph, best first, -1 where the list has ended."""
@@ -23,7 +24,9 @@ PerQuery = Float64[ndarray, "queries"]
 
 def find_truth(lists: Lists, queries: Int64[ndarray, "queries"], truth: Adjacency) -> Int64[ndarray, "queries k"]:
     """The edge of the truth that each place of a list has found, a position in `truth.indices`; -1 where it is none."""
-    return _find_truth(lists, queries, truth.indptr, truth.indices)
+    found = np.full(lists.shape, -1, np.int64)
+    shared(_find_truth, len(queries), lists, queries, truth.indptr, truth.indices, found)
+    return found
 
 
 def recall(relevant: Relevance, sizes: Sizes, k: int) -> PerQuery:
@@ -89,42 +92,37 @@ def near_pairs(
     truth: Adjacency, queries: Int64[ndarray, "queries"], messages: Adjacency
 ) -> Bool[ndarray, "truth_edges"]:
     """Which pairs of the truth lie within two hops in the message graph; False for those of other queries."""
-    return _near_pairs(truth.indptr, truth.indices, queries, messages.indptr, messages.indices)
+    near = np.zeros(truth.num_edges, np.bool_)
+    rows, others = (truth.indptr, truth.indices), (messages.indptr, messages.indices)
+    shared(_near_pairs, len(queries), rows, queries, others, near)
+    return near
 
 
 def _ratio(numerator: ndarray, denominator: ndarray) -> PerQuery:
     return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator != 0)
 
 
-@parallel_kernel
-def _find_truth(lists, queries, indptr, indices):
-    found = np.full(lists.shape, -1, np.int64)
-    for i in numba.prange(len(queries)):
-        start, stop = indptr[queries[i]], indptr[queries[i] + 1]
+@kernel
+def _find_truth(part, lists, queries, indptr, indices, found):
+    for i in range(*part):
         for place in range(lists.shape[1]):
-            edge = start + np.searchsorted(indices[start:stop], lists[i, place])
-            if edge < stop and indices[edge] == lists[i, place]:
-                found[i, place] = edge
-    return found
-
-
-@parallel_kernel
-def _near_pairs(truth_indptr, truth_indices, queries, indptr, indices):
-    near = np.zeros(len(truth_indices), np.bool_)
-    for i in numba.prange(len(queries)):
-        own = indices[indptr[queries[i]] : indptr[queries[i] + 1]]
-        for edge in range(truth_indptr[queries[i]], truth_indptr[queries[i] + 1]):
-            other = truth_indices[edge]
-            near[edge] = _are_near(own, indices[indptr[other] : indptr[other + 1]], other)
-    return near
+            found[i, place] = find_edge(indptr, indices, queries[i], lists[i, place])
 
 
 @kernel
-def _are_near(first, second, other):
-    """Whether two sorted rows share an entry, or the first holds the other node itself."""
-    position = np.searchsorted(first, other)
-    if position < len(first) and first[position] == other:
-        return True
+def _near_pairs(part, truth, queries, messages, near):
+    truth_indptr, truth_indices = truth
+    indptr, indices = messages
+    for i in range(*part):
+        own = indices[indptr[queries[i]] : indptr[queries[i] + 1]]
+        for edge in range(truth_indptr[queries[i]], truth_indptr[queries[i] + 1]):
+            other = truth_indices[edge]
+            near[edge] = contains(own, other) or _share_entry(own, indices[indptr[other] : indptr[other + 1]])
+
+
+@kernel
+def _share_entry(first, second):
+    """Whether two sorted rows share an entry."""
     i = j = 0
     while i < len(first) and j < len(second):
         if first[i] == second[j]:

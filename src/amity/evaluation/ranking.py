@@ -6,13 +6,12 @@ candidates apart gets the level of chance, whatever the order of the rows.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
-from jaxtyping import Int64, Integer
+from jaxtyping import Float64, Int64, Integer
 from numpy import ndarray
 
 from amity.index.hits import NOBODY
-from amity.kernels import kernel, mix, parallel_kernel
+from amity.kernels import kernel, mix, shared
 
 
 class Scope(NamedTuple):
@@ -32,18 +31,21 @@ class Scope(NamedTuple):
     """Names the random order of ties."""
 
 
-@parallel_kernel
-def rank_ordered(order, scores, queries, scope, k, num_threads):
+def rank_ordered(
+    order: Int64[ndarray, "candidates"],
+    scores: Float64[ndarray, "nodes"],
+    queries: Int64[ndarray, "queries"],
+    scope: Scope,
+    k: int,
+) -> tuple[Int64[ndarray, "queries k"], Float64[ndarray, "queries k"]]:
     """For every query the k best of candidates whose scores do not depend on the query.
 
     `order` names the candidates from the highest score to the lowest; `scores` is over all rows.
-    Returns rows (int64) and scores (float64), each (queries, k); row -1 and score -inf where no candidate is left.
+    Returns rows and scores; row -1 and score -inf where no candidate is left.
     """
     rows = np.empty((len(queries), k), np.int64)
     best = np.empty((len(queries), k), np.float64)
-    for thread in numba.prange(num_threads):
-        share = slice(thread, None, num_threads)
-        _rank_share(order, scores, queries[share], scope, rows[share], best[share])
+    shared(_rank, len(queries), order, scores, queries, scope, (rows, best))
     return rows, best
 
 
@@ -66,8 +68,10 @@ def tie_key(scope, query):
 def exclude(excluded, query, scope, value):
     """Mark (or unmark) whom a query must not get: itself, its train friends, those known otherwise."""
     excluded[query] = value
-    excluded[scope.friends_indices[scope.friends_indptr[query] : scope.friends_indptr[query + 1]]] = value
-    excluded[scope.known_indices[scope.known_indptr[query] : scope.known_indptr[query + 1]]] = value
+    for edge in range(scope.friends_indptr[query], scope.friends_indptr[query + 1]):
+        excluded[scope.friends_indices[edge]] = value
+    for edge in range(scope.known_indptr[query], scope.known_indptr[query + 1]):
+        excluded[scope.known_indices[edge]] = value
 
 
 @kernel
@@ -100,16 +104,16 @@ def unload(heap, size):
         score, tie, row = scores[last], ties[last], rows[last]
         scores[last], ties[last], rows[last] = scores[0], ties[0], rows[0]
         _sink(heap, last, score, tie, row)
-    scores[size:] = -np.inf
-    rows[size:] = NOBODY
+    for empty in range(size, len(rows)):
+        scores[empty], rows[empty] = -np.inf, NOBODY
 
 
 @kernel
-def _rank_share(order, scores, queries, scope, rows, best):
-    """One thread's share of the queries."""
+def _rank(part, order, scores, queries, scope, lists):
+    rows, best = lists
     excluded = np.zeros(len(scores), np.bool_)
     ties = np.empty(rows.shape[1], np.int64)
-    for i in range(len(queries)):
+    for i in range(*part):
         heap, size, key = (best[i], ties, rows[i]), 0, tie_key(scope, queries[i])
         exclude(excluded, queries[i], scope, value=True)
         for row in order:

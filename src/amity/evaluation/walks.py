@@ -5,13 +5,12 @@ A thread keeps five arrays over all nodes (25 bytes a node); a query touches onl
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 from numpy import ndarray
 
-from amity.evaluation.ranking import exclude, offer, tie_key, unload
-from amity.kernels import kernel, mix, parallel_kernel
+from amity.evaluation.ranking import Scope, exclude, offer, tie_key, unload
+from amity.kernels import kernel, mix, shared
 
 
 class Walk(NamedTuple):
@@ -25,30 +24,28 @@ class Walk(NamedTuple):
     restart: float
 
 
-@parallel_kernel
-def rank_walks(walk, queries, masses, scope, k, num_threads):
+def rank_walks(
+    walk: Walk, queries: Int64[ndarray, "queries"], masses: Float64[ndarray, "queries"], scope: Scope, k: int
+) -> tuple[Int64[ndarray, "queries k"], Float64[ndarray, "queries k"]]:
     """For every query the k candidates with most mass after the walk from p = mass e_q; see `Walk`, `Scope`.
 
-    Who is not reached scores 0. Returns rows (int64) and scores (float64), each (queries, k); row -1 and score -inf
-    where no candidate is left.
+    Who is not reached scores 0. Returns rows and scores; row -1 and score -inf where no candidate is left.
     """
     rows = np.empty((len(queries), k), np.int64)
     best = np.empty((len(queries), k), np.float64)
-    for thread in numba.prange(num_threads):
-        share = slice(thread, None, num_threads)
-        _rank_share(walk, queries[share], masses[share], scope, rows[share], best[share])
+    shared(_rank, len(queries), walk, queries, masses, scope, (rows, best))
     return rows, best
 
 
 @kernel
-def _rank_share(walk, queries, masses, scope, rows, best):
-    """One thread's share of the queries."""
+def _rank(part, walk, queries, masses, scope, lists):
+    rows, best = lists
     num_nodes = len(walk.weights)
     mass, arriving = np.zeros(num_nodes), np.zeros(num_nodes)
     reached, reaching = np.empty(num_nodes, walk.indices.dtype), np.empty(num_nodes, walk.indices.dtype)
     excluded = np.zeros(num_nodes, np.bool_)
     ties = np.empty(rows.shape[1], np.int64)
-    for i in range(len(queries)):
+    for i in range(*part):
         query = np.int64(queries[i])
         mass[query], reached[0], size = masses[i], query, 1
         for _ in range(walk.steps):

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Float32, Int8, Int64, Integer
 from numpy import ndarray
 
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 
 PARTS = ("train", "valid", "test")
 """The parts of a split, in the order in which they win where a table puts one edge into several."""
@@ -75,7 +74,13 @@ def reverse(adjacency: Adjacency) -> Adjacency:
 
 def union(first: Adjacency, second: Adjacency) -> Adjacency:
     """Every edge of either; times and weights are left out."""
-    return Adjacency(*_union(first.indptr, first.indices, second.indptr, second.indices))
+    rows, others = (first.indptr, first.indices), (second.indptr, second.indices)
+    starts = np.zeros(first.num_nodes + 1, np.int64)
+    shared(_merge_rows, first.num_nodes, rows, others, starts, np.empty(0, first.indices.dtype))
+    starts = np.cumsum(starts)
+    merged = np.empty(starts[-1], first.indices.dtype)
+    shared(_merge_rows, first.num_nodes, rows, others, starts, merged)
+    return Adjacency(starts, merged)
 
 
 @kernel
@@ -95,25 +100,19 @@ def _reverse(indptr, indices):
     return starts, sources
 
 
-@parallel_kernel
-def _union(indptr, indices, other_indptr, other_indices):
-    num_nodes = len(indptr) - 1
-    counts = np.zeros(num_nodes + 1, np.int64)
-    for row in numba.prange(num_nodes):
-        counts[row + 1] = _merge_row(
-            indices[indptr[row] : indptr[row + 1]],
-            other_indices[other_indptr[row] : other_indptr[row + 1]],
-            np.empty(0, indices.dtype),
-        )
-    starts = np.cumsum(counts)
-    merged = np.empty(starts[-1], indices.dtype)
-    for row in numba.prange(num_nodes):
-        _merge_row(
+@kernel
+def _merge_rows(part, rows, others, starts, merged):
+    """Merge rows to where they start in `merged`; or, where that is empty, put the length of each where it ends."""
+    indptr, indices = rows
+    other_indptr, other_indices = others
+    for row in range(*part):
+        size = _merge_row(
             indices[indptr[row] : indptr[row + 1]],
             other_indices[other_indptr[row] : other_indptr[row + 1]],
             merged[starts[row] : starts[row + 1]],
         )
-    return starts, merged
+        if len(merged) == 0:
+            starts[row + 1] = size
 
 
 @kernel

@@ -1,13 +1,12 @@
 """Sums over neighbours: the product of an adjacency with a dense matrix."""
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from amity.graph.adjacency import Adjacency
-from amity.graph.rows import bits, fetch_row, shares, single
-from amity.kernels import kernel, parallel_kernel
+from amity.graph.rows import bits, fetch_row, single
+from amity.kernels import kernel, shared
 
 
 def propagate(
@@ -21,23 +20,16 @@ def propagate(
     """
     indptr = adjacency.indptr[first : (adjacency.num_nodes if last is None else last) + 1]
     sums = np.zeros((len(indptr) - 1, dense.shape[1]), np.float32)
-    _propagate((indptr, adjacency.indices), bits(np.ascontiguousarray(dense)), shares(indptr), sums)
+    shared(_sum_rows, len(sums), (indptr, adjacency.indices), bits(np.ascontiguousarray(dense)), sums)
     return sums
 
 
-@parallel_kernel
-def _propagate(rows, dense, bounds, sums):
-    for part in numba.prange(len(bounds) - 1):
-        _sum_rows(rows, dense, (bounds[part], bounds[part + 1]), sums)
-
-
 @kernel
-def _sum_rows(rows, dense, part, sums):
+def _sum_rows(part, rows, dense, sums):
     indptr, indices = rows
-    last = indptr[part[1]]
-    for row in range(part[0], part[1]):
+    for row in range(*part):
         for edge in range(indptr[row], indptr[row + 1]):
-            fetch_row(dense, indices, edge, last)
+            fetch_row(dense, indices, edge, indptr[part[1]])
             source = np.int64(indices[edge])
             for column in range(dense.shape[1]):
                 sums[row, column] += single(dense[source, column])

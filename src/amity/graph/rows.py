@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numba
 import numpy as np
-from jaxtyping import Int64
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
@@ -19,13 +17,6 @@ AHEAD = 12
 def bits(values: ndarray) -> ndarray:
     """The values as kernels take them: half precision as unsigned integers, all else as it is."""
     return values.view(np.uint16) if values.dtype == np.float16 else values
-
-
-def shares(indptr: Int64[ndarray, "rows_and_one"]) -> Int64[ndarray, "parts_and_one"]:
-    """Cut rows into as many parts as there are threads, of about the same number of edges and rows."""
-    work = indptr - indptr[0] + np.arange(len(indptr))
-    cuts = np.searchsorted(work, np.linspace(0, work[-1], numba.get_num_threads() + 1)[1:-1])
-    return np.concatenate([[0], cuts, [len(indptr) - 1]])
 
 
 @kernel

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, UInt8
 from numpy import ndarray
 
-from amity.kernels import kernel, mix, parallel_kernel
+from amity.kernels import kernel, mix, shared
 
 MISSING = -1
 """What a look-up gives for an id that is not there."""
@@ -102,22 +101,28 @@ def insert(known, slots, keys):
     return fresh[:size], rows
 
 
-@parallel_kernel
-def look_up(keys, slots, wanted):
+def look_up(
+    keys: Int64[ndarray, "nodes"], slots: Integer[ndarray, "slots"], wanted: Int64[ndarray, "wanted"]
+) -> Int64[ndarray, "wanted"]:
     """The row of each wanted key, or -1 where it is absent."""
     rows = np.empty(len(wanted), np.int64)
-    for block in numba.prange((len(wanted) + _BLOCK - 1) // _BLOCK):
-        _look_up_block(keys, slots, wanted[block * _BLOCK : (block + 1) * _BLOCK], rows[block * _BLOCK :])
+    shared(_look_up, len(wanted), keys, slots, wanted, rows)
     return rows
 
 
 @kernel
-def _look_up_block(keys, slots, wanted, rows):
+def _look_up(part, keys, slots, wanted, rows):
+    for begin in range(part[0], part[1], _BLOCK):
+        _look_up_block((begin, min(begin + _BLOCK, part[1])), keys, slots, wanted, rows)
+
+
+@kernel
+def _look_up_block(part, keys, slots, wanted, rows):
     """Fetch first and compare then, so that many cache misses are under way at a time."""
     mask = np.uint64(len(slots) - 1)
-    for i in range(len(wanted)):
+    for i in range(*part):
         rows[i] = slots[np.uint64(mix(wanted[i])) & mask]
-    for i in range(len(wanted)):
+    for i in range(*part):
         row = rows[i]
         if row != MISSING and keys[row] != wanted[i]:
             slot = np.uint64(mix(wanted[i])) & mask
@@ -127,13 +132,19 @@ def _look_up_block(keys, slots, wanted, rows):
             rows[i] = row
 
 
-@parallel_kernel
-def hash_strings(offsets, text):
+def hash_strings(
+    offsets: Integer[ndarray, "strings_and_one"], text: UInt8[ndarray, "bytes"]
+) -> Int64[ndarray, "strings"]:
     """A 64-bit hash of each string: FNV-1a over its bytes (Fowler, Noll and Vo), then mixed."""
     hashes = np.empty(len(offsets) - 1, np.int64)
-    for i in numba.prange(len(hashes)):
+    shared(_hash_strings, len(hashes), offsets, text, hashes)
+    return hashes
+
+
+@kernel
+def _hash_strings(part, offsets, text, hashes):
+    for i in range(*part):
         value = np.uint64(0xCBF29CE484222325)
         for position in range(offsets[i], offsets[i + 1]):
             value = (value ^ np.uint64(text[position])) * np.uint64(0x100000001B3)
         hashes[i] = mix(value)
-    return hashes

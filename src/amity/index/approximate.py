@@ -15,7 +15,6 @@ from amity.index.ivf import IvfConfig
 from amity.index.ivfpq import IvfpqConfig
 from amity.index.ranking import Questions, rank, to_hits
 from amity.index.reduction import Reduction
-from amity.index.threads import kernel_threads
 
 QUERY_BLOCK = 4096
 """How many queries are answered at once."""
@@ -60,11 +59,10 @@ class ApproximateIndex:
         questions = self.exact.ask(queries, k=k, excluded=excluded, names=names)
         kept = min(k, len(self.vectors))
         keys = np.zeros((len(queries), kept), np.uint64)
-        with kernel_threads(len(queries)):
-            for first in range(0, len(queries), QUERY_BLOCK):
-                last = min(first + QUERY_BLOCK, len(queries))
-                keys[first:last] = self._search_block(questions.part(first, last), kept)
-            return to_hits(keys, questions.salts, k=k)
+        for first in range(0, len(queries), QUERY_BLOCK):
+            last = min(first + QUERY_BLOCK, len(queries))
+            keys[first:last] = self._search_block(questions.part(first, last), kept)
+        return to_hits(keys, questions.salts, k=k)
 
     def _search_block(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
         keys = np.zeros((len(questions.vectors), k), np.uint64)

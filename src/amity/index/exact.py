@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt64
@@ -26,8 +25,7 @@ from amity.index.ranking import (
     to_score,
 )
 from amity.index.rounding import error_bounds, multiply, round_rows, round_together
-from amity.index.threads import kernel_threads
-from amity.kernels import kernel, parallel_kernel, to_single
+from amity.kernels import kernel, shared, to_single
 
 QUERY_BLOCK = 1024
 """How many queries are answered at once."""
@@ -74,8 +72,7 @@ class ExactIndex:
     ) -> Hits:
         """The k best positions for each query: see `Index.search`."""
         questions = self.ask(queries, k=k, excluded=excluded, names=names)
-        with kernel_threads(len(queries)):
-            return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
+        return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
 
     def ask(
         self, queries: ndarray, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"] | None
@@ -118,8 +115,9 @@ class ExactIndex:
             items = in_single(self.vectors[first : first + width])
             offered = round_together(items)
             products = multiply(asked, offered, scratch)
-            _select(products, (first, items), questions, error_bounds(asked, offered), state, k)
-        _finish(state, k)
+            asking = *questions, *error_bounds(asked, offered)
+            shared(_select, len(products), products, (first, items), asking, state, k)
+        shared(_finish, len(state), state, k)
         return state[:, HEAD : HEAD + k]
 
 
@@ -138,7 +136,9 @@ def exact_index(
     kept = np.float16 if vectors.dtype == np.float16 else np.float32
     vectors = np.ascontiguousarray(vectors, kept).view(ndarray)
     vectors.flags.writeable = False
-    longest = float(np.sqrt(_largest_square(stored(vectors))))
+    squares = np.empty(len(vectors), np.float64)
+    shared(_squares, len(vectors), stored(vectors), squares)
+    longest = float(np.sqrt(squares.max()))
     if not longest <= LONGEST:
         raise IndexingError(
             f"The longest vector has the norm {longest:g}: vectors must be finite and no longer than {LONGEST:g} "
@@ -193,31 +193,30 @@ def _largest(products):
     return largest
 
 
-@parallel_kernel
-def _select(products, block, questions, bounds, state, k):
-    vectors, salts, starts, excluded = questions
-    units, slack = bounds
-    for q in numba.prange(len(products)):
+@kernel
+def _select(part, products, block, asking, state, k):
+    vectors, salts, starts, excluded, units, slack = asking
+    for q in range(*part):
         asker = (vectors[q], salts[q], excluded[starts[q] : starts[q + 1]], (units[q], slack[q]))
         _consider(products[q], block, asker, state[q], k)
 
 
-@parallel_kernel
-def _finish(state, k):
-    for q in numba.prange(len(state)):
+@kernel
+def _finish(part, state, k):
+    for q in range(*part):
         size = np.int64(state[q, 0])
         reservoir = state[q, HEAD:]
         if size > k:
             keep_largest(reservoir[:size], k)
         else:
-            reservoir[size:] = 0
+            for empty in range(size, len(reservoir)):
+                reservoir[empty] = 0
 
 
-@parallel_kernel
-def _largest_square(vectors):
+@kernel
+def _squares(part, vectors, squares):
     halves = vectors.itemsize == 2
-    squares = np.empty(len(vectors), np.float64)
-    for i in numba.prange(len(vectors)):
+    for i in range(*part):
         total = 0.0
         for j in range(vectors.shape[1]):
             value = np.float64(to_single(vectors[i, j]) if halves else vectors[i, j])
@@ -225,4 +224,3 @@ def _largest_square(vectors):
             if halves and abs(value) > LARGEST_HALF:  # what `to_single` makes of NaN and infinity
                 total = np.inf
         squares[i] = total if total < np.inf else np.inf  # NaN counts as infinite
-    return squares.max()

@@ -1,11 +1,10 @@
 """Vectors in single or half precision: kernels read either as it lies, matrix products a block at a time in single."""
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
-from amity.kernels import parallel_kernel, to_single
+from amity.kernels import kernel, shared, to_single
 
 
 def stored(vectors: Float[ndarray, "rows dim"]) -> ndarray:
@@ -15,13 +14,15 @@ def stored(vectors: Float[ndarray, "rows dim"]) -> ndarray:
 
 def in_single(vectors: Float[ndarray, "rows dim"]) -> Float32[ndarray, "rows dim"]:
     """These vectors in single precision, exactly: themselves, or a copy of those in half."""
-    return _to_single(vectors.view(np.uint16)) if vectors.dtype == np.float16 else vectors
+    if vectors.dtype != np.float16:
+        return vectors
+    singles = np.empty(vectors.shape, np.float32)
+    shared(_to_single, len(vectors), vectors.view(np.uint16), singles)
+    return singles
 
 
-@parallel_kernel
-def _to_single(halves):
-    singles = np.empty(halves.shape, np.float32)
-    for i in numba.prange(len(halves)):
+@kernel
+def _to_single(part, halves, singles):
+    for i in range(*part):
         for j in range(halves.shape[1]):
             singles[i, j] = to_single(halves[i, j])
-    return singles

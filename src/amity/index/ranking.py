@@ -7,14 +7,13 @@ are distinct, no order of the candidates is favoured among equal scores, and a k
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt64
 from numpy import ndarray
 
 from amity.index.hits import NOBODY, Hits
 from amity.index.precision import stored
-from amity.kernels import kernel, mix, parallel_kernel, summing_kernel, to_single
+from amity.kernels import kernel, mix, shared, summing_kernel, to_single
 
 MAX_CANDIDATES = 2**32
 """How many candidates the low half of a key can tell apart."""
@@ -55,14 +54,16 @@ def rank(
     A place of `found` that is -1 is skipped; a place of the result that stays empty has key 0. Where the last place
     is tied with the worst that was found, there may be more who tie and were not found: such a row stays empty.
     """
-    return _rank(questions, stored(items), found, k)
+    best = np.zeros((len(found), k), np.uint64)
+    shared(_rank, len(found), questions, stored(items), found, best)
+    return best
 
 
 def to_hits(keys: UInt64[ndarray, "queries kept"], salts: UInt64[ndarray, "queries"], *, k: int) -> Hits:
     """Lists of k places from the keys of each query, in any order; 0 is an empty place."""
     rows = np.full((len(keys), k), NOBODY, np.int64)
     scores = np.full((len(keys), k), -np.inf, np.float32)
-    _decode(keys, salts, rows, scores)
+    shared(_decode, len(keys), np.sort(keys), salts, rows, scores)
     return Hits(rows, scores)
 
 
@@ -169,13 +170,12 @@ def _unscramble(value):
     return value ^ (value >> np.uint64(16))
 
 
-@parallel_kernel
-def _rank(questions, items, found, k):
+@kernel
+def _rank(part, questions, items, found, best):
     vectors, salts, starts, excluded = questions
-    best = np.zeros((len(vectors), k), np.uint64)
-    for q in numba.prange(len(vectors)):
+    k, keys = best.shape[1], np.empty(found.shape[1], np.uint64)
+    for q in range(*part):
         barred = excluded[starts[q] : starts[q + 1]]
-        keys = np.empty(found.shape[1], np.uint64)
         size = 0
         for position in found[q]:
             if position >= 0 and not contains(barred, position):
@@ -185,16 +185,16 @@ def _rank(questions, items, found, k):
             worst = to_score(keys[:size].min())
             keep_largest(keys[:size], k)
             size = 0 if to_score(keys[:k].min()) == worst else k
-        best[q, :size] = keys[:size]
-    return best
+        for place in range(size):
+            best[q, place] = keys[place]
 
 
-@parallel_kernel
-def _decode(keys, salts, rows, scores):
-    for q in numba.prange(len(keys)):
-        ordered = np.sort(keys[q])
-        for place in range(min(len(ordered), rows.shape[1])):
-            key = ordered[len(ordered) - 1 - place]
+@kernel
+def _decode(part, ascending, salts, rows, scores):
+    kept = ascending.shape[1]
+    for q in range(*part):
+        for place in range(min(kept, rows.shape[1])):
+            key = ascending[q, kept - 1 - place]
             if key == 0:
                 break
             rows[q, place] = to_position(key, salts[q])

@@ -9,14 +9,13 @@ and the norms on the right are computed, not estimated.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int8, Int32
 from numpy import ndarray
 from torch import Tensor
 
-from amity.kernels import parallel_kernel, summing_kernel
+from amity.kernels import kernel, shared, summing_kernel
 
 LEVELS = 63
 """The largest integer: two products of a byte and a sign-shifted byte still fit into the 16 bits of older machines."""
@@ -41,13 +40,13 @@ class Rounded(NamedTuple):
 def round_rows(vectors: Float32[ndarray, "rows dim"]) -> Rounded:
     """Each vector by a scale of its own."""
     largest = np.abs(vectors).max(axis=1, initial=0).astype(np.float64)
-    return Rounded(*_round(vectors, np.where(largest > 0, largest, 1) / LEVELS))
+    return _round(vectors, np.where(largest > 0, largest, 1) / LEVELS)
 
 
 def round_together(vectors: Float32[ndarray, "rows dim"]) -> Rounded:
     """All vectors by one scale, so that their products with a query compare as integers."""
     largest = float(max(vectors.max(initial=0), -vectors.min(initial=0)))
-    return Rounded(*_round(vectors, np.full(len(vectors), (largest or 1.0) / LEVELS)))
+    return _round(vectors, np.full(len(vectors), (largest or 1.0) / LEVELS))
 
 
 def multiply(asked: Rounded, offered: Rounded, scratch: Int32[Tensor, "products"]) -> Int32[ndarray, "queries items"]:
@@ -67,14 +66,19 @@ def error_bounds(asked: Rounded, offered: Rounded) -> tuple[Float64[ndarray, "qu
     return asked.scales * offered.scales[0], slack + rounding
 
 
-@parallel_kernel
-def _round(vectors, scales):
+def _round(vectors: Float32[ndarray, "rows dim"], scales: Float64[ndarray, "rows"]) -> Rounded:
     integers = np.zeros((len(vectors), max(2, vectors.shape[1])), np.int8)
     squares = np.empty((3, len(vectors)), np.float64)
-    for i in numba.prange(len(vectors)):
+    vectors = vectors.view()
+    vectors.flags.writeable = False  # As those of an index, so that one kernel is compiled for all.
+    shared(_round_rows, len(vectors), vectors, scales, integers, squares)
+    return Rounded(integers, scales, *np.sqrt(squares))
+
+
+@kernel
+def _round_rows(part, vectors, scales, integers, squares):
+    for i in range(*part):
         squares[0, i], squares[1, i], squares[2, i] = _round_row(vectors[i], scales[i], integers[i])
-    norms = np.sqrt(squares)
-    return integers, scales, norms[0], norms[1], norms[2]
 
 
 @summing_kernel

@@ -1,10 +1,9 @@
-"""How many threads faiss builds with, and our kernels search with."""
+"""How many threads faiss builds with."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import faiss
-import numba
 from numpy import ndarray
 
 ONE_THREAD_UP_TO = 100_000
@@ -25,14 +24,3 @@ def faiss_threads(count: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-@contextmanager
-def kernel_threads(num_queries: int) -> Iterator[None]:
-    """Let our kernels use no more threads than there are queries: for one query, waking the others costs the most."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(num_queries, before)))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

@@ -1,12 +1,11 @@
 """Negatives: uniform candidates, which columns a row must not count as negative, and how often each is drawn."""
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 from amity.sampling.draws import below, keyed
 from amity.sampling.numbering import position_of
 from amity.splitting.streams import find_edge
@@ -31,7 +30,13 @@ def mask_known(
     `queries` are rows of the graph, `columns` distinct ones as `number` gives them, with their slots, `positives`
     the column of each row that stays unmasked. The whole row of the adjacency counts, not only what the batch holds.
     """
-    return _mask_known(adjacency.indptr, adjacency.indices, queries, columns, positives)
+    nodes, slots = columns
+    masked = np.zeros((len(queries), len(nodes)), np.bool_)
+    likely = np.zeros(LOW + 1, np.bool_)
+    likely[nodes & LOW] = True
+    rows = adjacency.indptr, adjacency.indices
+    shared(_mask_known, len(queries), rows, (queries, positives), (nodes, slots, likely), masked)
+    return masked
 
 
 def log_draw_rates(
@@ -48,7 +53,8 @@ def log_draw_rates(
 
 def row_lengths(adjacency: Adjacency) -> Int32[ndarray, "nodes"]:
     """The number of neighbours of each node, in half the memory of `Adjacency.degrees`."""
-    return _row_lengths(adjacency.indptr)
+    lengths = np.empty(adjacency.num_nodes, np.int32)
+    return np.subtract(adjacency.indptr[1:], adjacency.indptr[:-1], out=lengths, casting="same_kind")
 
 
 @kernel
@@ -56,14 +62,6 @@ def count_ends(counts, ends):
     """Add to `counts`, in place, how often each node stands in `ends`."""
     for node in ends:
         counts[node] += 1
-
-
-@parallel_kernel
-def _row_lengths(indptr):
-    lengths = np.empty(len(indptr) - 1, np.int32)
-    for row in numba.prange(len(lengths)):
-        lengths[row] = indptr[row + 1] - indptr[row]
-    return lengths
 
 
 @kernel
@@ -74,13 +72,12 @@ def _uniform_nodes(count, first, size, key):
     return nodes
 
 
-@parallel_kernel
-def _mask_known(indptr, indices, queries, columns, positives):
-    nodes, slots = columns
-    masked = np.zeros((len(queries), len(nodes)), np.bool_)
-    likely = np.zeros(LOW + 1, np.bool_)
-    likely[nodes & LOW] = True
-    for row in numba.prange(len(queries)):
+@kernel
+def _mask_known(part, rows, asked, columns, masked):
+    indptr, indices = rows
+    queries, positives = asked
+    nodes, slots, likely = columns
+    for row in range(*part):
         query = queries[row]
         if indptr[query + 1] - indptr[query] <= 4 * len(nodes):
             _mask_friends(indices[indptr[query] : indptr[query + 1]], slots, likely, masked[row])
@@ -91,7 +88,6 @@ def _mask_known(indptr, indices, queries, columns, positives):
         if itself >= 0:
             masked[row, itself] = True
         masked[row, positives[row]] = False
-    return masked
 
 
 @kernel

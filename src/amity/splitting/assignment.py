@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
-import numba
 import numpy as np
 from jaxtyping import Int8, Int64
 from numpy import ndarray
@@ -12,7 +11,7 @@ from pydantic import Field, model_validator
 
 from amity.errors import SplitError
 from amity.graph import Adjacency, Relation
-from amity.kernels import kernel, mix, parallel_kernel
+from amity.kernels import kernel, mix, shared
 from amity.section import Section
 
 TRAIN, VALID, TEST, QUIET = 0, 1, 2, 3
@@ -111,7 +110,9 @@ def given_parts(adjacency: Adjacency) -> set[int]:
 def assign(adjacency: Adjacency, rule: Rule, rows: range) -> Int8[ndarray, "edges"]:
     """What becomes of each edge of some rows; both directions of a pair are alike."""
     indptr = adjacency.indptr[rows.start : rows.stop + 1]
-    return _assign(indptr, adjacency.indices, labels_of(adjacency), rows.start, rule)
+    parts = np.empty(indptr[-1] - indptr[0], np.int8)
+    shared(_assign, len(rows), (indptr, adjacency.indices), labels_of(adjacency), rows.start, rule, parts)
+    return parts
 
 
 def row_ranges(indptr: Int64[ndarray, "nodes_and_one"]) -> Iterator[range]:
@@ -189,13 +190,12 @@ def pair_hash(seed, first, second):
     return mix(mix(mix(seed) ^ np.int64(min(first, second))) ^ np.int64(max(first, second)))
 
 
-@parallel_kernel
-def _assign(indptr, indices, labels, first_row, rule):
-    parts = np.empty(indptr[-1] - indptr[0], np.int8)
-    for row in numba.prange(len(indptr) - 1):
+@kernel
+def _assign(part, window, labels, first_row, rule, parts):
+    indptr, indices = window
+    for row in range(*part):
         for edge in range(indptr[row], indptr[row + 1]):
             parts[edge - indptr[0]] = part_of(labels, rule, edge, first_row + row, indices[edge])
-    return parts
 
 
 @kernel

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from amity.errors import SplitError
 from amity.graph import Adjacency
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 from amity.splitting.split import Split
 from amity.splitting.streams import find_edge
 
@@ -52,12 +51,12 @@ def check_no_leak(split: Split) -> None:
 
 def _refuse_shared(split: Split, name: str, truth: Adjacency, other: Adjacency, what: str) -> None:
     for window in _windows(truth):
-        _refuse_first(split, name, (truth, window), _held(window, _rows(other), False), what)  # noqa: FBT003
+        _refuse_first(split, name, (truth, window), _held(window, other, turned=False), what)
 
 
 def _refuse_one_way(split: Split, name: str, truth: Adjacency) -> None:
     for window in _windows(truth):
-        alone = ~_held(window, _rows(truth), True)  # noqa: FBT003
+        alone = ~_held(window, truth, turned=True)
         _refuse_first(split, name, (truth, window), alone, "is held out one way only")
 
 
@@ -117,10 +116,6 @@ def _refuse(split: Split, name: str, part: Adjacency, edge: int, what: str) -> N
     )
 
 
-def _rows(adjacency: Adjacency) -> Rows:
-    return Rows(adjacency.indptr, adjacency.indices)
-
-
 def _windows(adjacency: Adjacency) -> Iterator[Window]:
     for start in range(0, adjacency.num_nodes, ROWS_AT_ONCE):
         yield Window(start, adjacency.indptr[start : start + ROWS_AT_ONCE + 1], adjacency.indices)
@@ -128,20 +123,25 @@ def _windows(adjacency: Adjacency) -> Iterator[Window]:
 
 def _linked(window: Window, others: Adjacency) -> Bool[ndarray, "edges"]:
     """Whether `others` hold each edge of a window, or its reverse."""
-    return _held(window, _rows(others), False) | _held(window, _rows(others), True)  # noqa: FBT003
+    return _held(window, others, turned=False) | _held(window, others, turned=True)
 
 
-@parallel_kernel
-def _held(window, others, turned):
+def _held(window: Window, others: Adjacency, *, turned: bool) -> Bool[ndarray, "edges"]:
     """Whether `others` hold each edge of a window, or, `turned`, its reverse."""
     held = np.zeros(window.indptr[-1] - window.indptr[0], np.bool_)
-    for row in numba.prange(len(window.indptr) - 1):
+    rows = Rows(others.indptr, others.indices)
+    shared(_mark_held, len(window.indptr) - 1, window, rows, turned, held)
+    return held
+
+
+@kernel
+def _mark_held(part, window, others, turned, held):
+    for row in range(*part):
         for edge in range(window.indptr[row], window.indptr[row + 1]):
             source, target = window.first_row + row, np.int64(window.indices[edge])
             if turned:
                 source, target = target, source
             held[edge - window.indptr[0]] = find_edge(others.indptr, others.indices, source, target) >= 0
-    return held
 
 
 @kernel

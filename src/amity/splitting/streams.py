@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from amity.graph import Adjacency, Relation
 from amity.graph.storage import ArrayWriter
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 from amity.splitting.assignment import Rule, assign, count_parts, labels_of, part_of, row_ranges
 
 
@@ -33,8 +32,8 @@ class Selection(ExitStack):
     def append(self, rows: range, kept: Bool[ndarray, "edges"]) -> None:
         """Write the edges of the next rows that are kept."""
         indptr = self._adjacency.indptr[rows.start : rows.stop + 1]
-        ends, places = _select(indptr, kept)
-        self._indptr.append(self._count + ends)
+        places = np.flatnonzero(kept)
+        self._indptr.append(self._count + np.searchsorted(places, indptr[1:] - indptr[0]))
         self._count += len(places)
         for values, writer in self._arrays:
             writer.append(values[indptr[0] : indptr[-1]][places])
@@ -70,33 +69,16 @@ def _carried(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, r
     for position, relation in enumerate(relations):
         edges = relation.adjacency
         window = indptr, messages.indices, rows.start
-        _mark_carried(window, (edges.indptr, edges.indices, position > 0), labels_of(edges), rule, carried)
+        rows_of = edges.indptr, edges.indices, position > 0
+        shared(_mark_carried, len(rows), window, rows_of, labels_of(edges), rule, carried)
     return carried
 
 
-@parallel_kernel
-def _select(indptr, kept):
-    """How many edges are kept up to the end of each row, and which those are; both count from the first row."""
-    rows = len(indptr) - 1
-    ends = np.empty(rows, np.int64)
-    for row in numba.prange(rows):
-        ends[row] = np.sum(kept[indptr[row] - indptr[0] : indptr[row + 1] - indptr[0]])
-    ends = np.cumsum(ends)
-    places = np.empty(ends[-1], np.int64)
-    for row in numba.prange(rows):
-        place = ends[row - 1] if row else 0
-        for edge in range(indptr[row] - indptr[0], indptr[row + 1] - indptr[0]):
-            if kept[edge]:
-                places[place] = edge
-                place += 1
-    return ends, places
-
-
-@parallel_kernel
-def _mark_carried(window, edges, labels, rule, carried):
+@kernel
+def _mark_carried(part, window, edges, labels, rule, carried):
     indptr, indices, first_row = window
     edge_indptr, edge_indices, whole = edges
-    for row in numba.prange(len(indptr) - 1):
+    for row in range(*part):
         source = first_row + row
         for message in range(indptr[row], indptr[row + 1]):
             target = np.int64(indices[message])

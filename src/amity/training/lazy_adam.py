@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy import ndarray
 from torch import Tensor, optim
 
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 from amity.sampling.numbering import number
 
 
@@ -55,8 +54,11 @@ def _update_table(table: Tensor, state: dict[str, Any], settings: dict[str, Any]
     state["step"] += 1
     first, second = settings["betas"]
     size = settings["lr"] * (1 - second ** state["step"]) ** 0.5 / (1 - first ** state["step"])
-    _update_rows(
-        _entries_of_rows(rows.numpy()),
+    groups = _entries_of_rows(rows.numpy())
+    shared(
+        _update_rows,
+        len(groups[0]),
+        groups,
         gradients.contiguous().numpy(),
         (table.detach().numpy(), state["exp_avg"].numpy(), state["exp_avg_sq"].numpy()),
         tuple(np.float32(rate) for rate in (1 - first, 1 - second, size, settings["eps"])),
@@ -86,12 +88,12 @@ def _group(places, count):
     return starts, entries
 
 
-@parallel_kernel
-def _update_rows(groups, gradients, table, rates):
+@kernel
+def _update_rows(part, groups, gradients, table, rates):
     rows, starts, entries = groups
     weights, means, squares = table
     first, second, size, epsilon = rates
-    for i in numba.prange(len(rows)):
+    for i in range(*part):
         row, gradient = rows[i], gradients[entries[starts[i]]].copy()
         for place in range(starts[i] + 1, starts[i + 1]):
             for column in range(len(gradient)):
