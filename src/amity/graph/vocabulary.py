@@ -113,16 +113,17 @@ def look_up(
 @kernel
 def _look_up(part, keys, slots, wanted, rows):
     for begin in range(part[0], part[1], _BLOCK):
-        _look_up_block((begin, min(begin + _BLOCK, part[1])), keys, slots, wanted, rows)
+        end = min(begin + _BLOCK, part[1])
+        _look_up_block(keys, slots, wanted[begin:end], rows[begin:end])
 
 
 @kernel
-def _look_up_block(part, keys, slots, wanted, rows):
+def _look_up_block(keys, slots, wanted, rows):
     """Fetch first and compare then, so that many cache misses are under way at a time."""
     mask = np.uint64(len(slots) - 1)
-    for i in range(*part):
+    for i in range(len(wanted)):
         rows[i] = slots[np.uint64(mix(wanted[i])) & mask]
-    for i in range(*part):
+    for i in range(len(wanted)):
         row = rows[i]
         if row != MISSING and keys[row] != wanted[i]:
             slot = np.uint64(mix(wanted[i])) & mask
