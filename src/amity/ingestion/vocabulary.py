@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +13,7 @@ from numpy import ndarray
 from amity.errors import DataError
 from amity.graph.adjacency import index_dtype
 from amity.graph.vocabulary import Vocabulary, hash_strings, insert, look_up, new_slots
-from amity.kernels import kernel, parallel_kernel
+from amity.kernels import kernel, shared
 
 Ids: TypeAlias = "pa.Array"
 """Ids without nulls: int64, string or large_string."""
@@ -57,7 +56,8 @@ class VocabularyBuilder:
             lengths, copied = _copy_strings(offsets, text, positions)
             self._ends.append(self._bytes.size + np.cumsum(lengths))
             self._bytes.append(copied)
-            checks = _second_hashes(offsets, text)
+            checks = np.empty(len(ids), np.uint32)
+            shared(_second_hashes, len(ids), offsets, text, checks)
             self._checks.append(checks[positions])
             different = self._checks.values[rows] != checks
             if different.any():
@@ -107,7 +107,7 @@ def row_finder(vocabulary: Vocabulary) -> Finder:
     """What gives the row of each id, or -1 where the vocabulary has none; ids must be of its type (see `is_text`)."""
     keys, slots = vocabulary.keys, vocabulary.slots
     if vocabulary.id_offsets is None and len(keys) and is_consecutive(keys):
-        return lambda ids: _subtract(_keys(ids)[2], keys[0], len(keys))
+        return lambda ids: _subtract(_keys(ids)[2], keys)
     return lambda ids: look_up(keys, slots, _keys(ids)[2])
 
 
@@ -180,7 +180,8 @@ def _vocabulary(keys: ndarray, offsets: ndarray | None, text: ndarray | None) ->
 
 def _text_order(offsets: ndarray, text: ndarray) -> Int64[ndarray, "ids"]:
     """The order of distinct strings by their bytes: by the eight after what all begin with, and then by the rest."""
-    words = _leading_words(offsets, text, _common_length(offsets, text))
+    words = np.empty(len(offsets) - 1, np.uint64)
+    shared(_leading_words, len(words), offsets, text, _common_length(offsets, text), words)
     order = _order(words)
     arranged = words[order]
     alike = arranged[1:] == arranged[:-1]
@@ -206,16 +207,17 @@ def _copy_strings(offsets: ndarray, text: ndarray, positions: ndarray) -> tuple[
     """The lengths of the strings at some positions, and the strings end to end."""
     begins = offsets[positions].astype(np.int64)
     lengths = offsets[positions + 1] - begins
-    return lengths, _gather(text, begins, np.cumsum(lengths), np.empty(lengths.sum(), np.uint8))
+    copied = np.empty(lengths.sum(), np.uint8)
+    shared(_gather, len(begins), text, begins, np.cumsum(lengths), copied)
+    return lengths, copied
 
 
-@parallel_kernel
-def _gather(text, begins, ends, copied):
-    for i in numba.prange(len(begins)):
+@kernel
+def _gather(part, text, begins, ends, copied):
+    for i in range(*part):
         first = ends[i - 1] if i > 0 else 0
         for letter in range(ends[i] - first):
             copied[first + letter] = text[begins[i] + letter]
-    return copied
 
 
 @kernel
@@ -231,29 +233,25 @@ def _common_length(offsets, text):
     return common
 
 
-@parallel_kernel
-def _leading_words(offsets, text, skipped):
+@kernel
+def _leading_words(part, offsets, text, skipped, words):
     """The next eight bytes of each string as a number that sorts like them; missing ones are 0."""
-    words = np.zeros(len(offsets) - 1, np.uint64)
-    for i in numba.prange(len(words)):
+    for i in range(*part):
         word = np.uint64(0)
         for letter in range(offsets[i] + skipped, offsets[i] + skipped + 8):
             word = (word << np.uint64(8)) | np.uint64(text[letter] if letter < offsets[i + 1] else 0)
         words[i] = word
-    return words
 
 
-@parallel_kernel
-def _second_hashes(offsets, text):
+@kernel
+def _second_hashes(part, offsets, text, hashes):
     """A hash of 32 bits of each string, made in another way than `hash_strings`: add a byte, multiply, fold."""
-    hashes = np.empty(len(offsets) - 1, np.uint32)
-    for i in numba.prange(len(hashes)):
+    for i in range(*part):
         value = np.uint64(offsets[i + 1] - offsets[i])
         for position in range(offsets[i], offsets[i + 1]):
             value = (value + np.uint64(text[position])) * np.uint64(0x9E3779B97F4A7C15)
             value ^= value >> np.uint64(32)
         hashes[i] = value
-    return hashes
 
 
 @kernel
@@ -264,10 +262,15 @@ def _counts_up(keys):
     return steps == len(keys) - 1
 
 
-@parallel_kernel
-def _subtract(keys, first, size):
-    rows = np.empty_like(keys)
-    for i in numba.prange(len(keys)):
-        row = keys[i] - first
-        rows[i] = row if 0 <= row < size else -1
+def _subtract(wanted: ndarray, keys: ndarray) -> Int64[ndarray, "ids"]:
+    """The row of each wanted id among consecutive ones, or -1."""
+    rows = np.empty_like(wanted)
+    shared(_subtract_first, len(wanted), wanted, keys[0], len(keys), rows)
     return rows
+
+
+@kernel
+def _subtract_first(part, wanted, first, size, rows):
+    for i in range(*part):
+        row = wanted[i] - first
+        rows[i] = row if 0 <= row < size else -1
