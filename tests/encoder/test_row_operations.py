@@ -44,11 +44,13 @@ def test_dot_products_do_not_depend_on_how_many_are_gathered_at_once(edges: Edge
     assert torch.equal(row_operations.dot_edges(edges, gradient, values), whole)
 
 
-def test_softmax_and_its_gradient_agree(edges: Edges):
-    logits, gradient = (random(SOURCES, HEADS), random(TARGETS, HEADS)), random(len(edges.indices), HEADS)
-    found, wanted = (m.softmax(edges, *logits) for m in (row_operations, row_kernels))
+@pytest.mark.parametrize("groups", [1, HEADS])
+def test_weights_sums_and_their_gradients_agree(edges: Edges, groups: int):
+    logits, values = (random(SOURCES, HEADS), random(TARGETS, HEADS)), random(SOURCES, groups * WIDTH)
+    found, wanted = (m.weigh_rows(edges, logits, values, groups=groups) for m in (row_operations, row_kernels))
     torch.testing.assert_close(found, wanted)
-    gradients = (m.softmax_gradient(edges, logits, wanted, gradient) for m in (row_operations, row_kernels))
+    weights, gradient = wanted[0], random(len(edges.indices), HEADS)
+    gradients = (m.softmax_gradient(edges, logits, weights, gradient) for m in (row_operations, row_kernels))
     torch.testing.assert_close(*gradients)
 
 

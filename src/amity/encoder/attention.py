@@ -39,10 +39,10 @@ class _Attention(Function):
     def forward(ctx: Any, values: Tensor, projection: Tensor, edges: Edges, groups: int) -> Tensor:
         rows = operations(values.device)
         sent, received = _logits(values, projection, edges)
-        weights = rows.softmax(edges, sent, received)
+        weights, heard = rows.weigh_rows(edges, (sent, received), values, groups=groups)
         ctx.save_for_backward(values, projection, sent, received, weights)
         ctx.edges = edges
-        return rows.sum_rows(edges, weights, values, groups=groups)
+        return heard
 
     @staticmethod
     @once_differentiable
@@ -50,11 +50,10 @@ class _Attention(Function):
         values, projection, sent, received, weights = ctx.saved_tensors
         edges, gradient, rows = ctx.edges, gradients[0].contiguous(), operations(values.device)
         to_weights = rows.dot_edges(edges, gradient, values)
-        to_logits = rows.softmax_gradient(edges, (sent, received), weights, to_weights)
+        to_logits, to_received = rows.softmax_gradient(edges, (sent, received), weights, to_weights)
         ones = values.new_ones(sent.shape[1], edges.num_targets, 1)
         to_sent = torch.zeros_like(sent)
         rows.add_transposed(edges, to_logits, ones, to_sent)
-        to_received = rows.sum_rows(edges, to_logits, torch.ones_like(to_sent), groups=sent.shape[1])[..., 0].T
         to_projected = torch.cat([to_sent, pad(to_received, (0, 0, 0, len(values) - edges.num_targets))], dim=1)
         to_values = to_projected @ projection.T
         rows.add_transposed(edges, weights, gradient, to_values)

@@ -43,21 +43,25 @@ def dot_edges(edges: Edges, gradient: Tensor, values: Tensor) -> Tensor:
     return dots
 
 
-def softmax(edges: Edges, sent: Tensor, received: Tensor) -> Tensor:
-    """The weight of each edge, head by head: they are positive, and sum to one for each target."""
-    rows = edges.on(sent.device)
-    logits = leaky_relu(sent[rows.sources] + received[rows.targets], SLOPE)
-    peaks = torch.segment_reduce(logits, "max", offsets=rows.indptr)
-    exponentials = (logits - peaks[rows.targets]).exp()
-    return exponentials / _row_sums(rows.indptr, exponentials)[rows.targets]
+def weigh_rows(edges: Edges, logits: tuple[Tensor, Tensor], values: Tensor, *, groups: int) -> tuple[Tensor, Tensor]:
+    """The weight of each edge, a softmax over those of its target head by head, and the sums as of `sum_rows`."""
+    rows, (sent, received) = edges.on(values.device), logits
+    before = leaky_relu(sent[rows.sources] + received[rows.targets], SLOPE)
+    peaks = torch.segment_reduce(before, "max", offsets=rows.indptr)
+    exponentials = (before - peaks[rows.targets]).exp()
+    weights = exponentials / _row_sums(rows.indptr, exponentials)[rows.targets]
+    return weights, sum_rows(edges, weights, values, groups=groups)
 
 
-def softmax_gradient(edges: Edges, logits: tuple[Tensor, Tensor], weights: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of each edge's logit before the LeakyReLU, from that of its weight; `logits` as for `softmax`."""
+def softmax_gradient(
+    edges: Edges, logits: tuple[Tensor, Tensor], weights: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of what each edge's logit was before the LeakyReLU, and of what its target received."""
     rows, (sent, received) = edges.on(weights.device), logits
     means = _row_sums(rows.indptr, weights * gradient)
     slopes = torch.where(sent[rows.sources] + received[rows.targets] > 0, 1.0, SLOPE).to(weights.dtype)
-    return weights * (gradient - means[rows.targets]) * slopes
+    to_logits = weights * (gradient - means[rows.targets]) * slopes
+    return to_logits, _row_sums(rows.indptr, to_logits)
 
 
 def _row_sums(indptr: Tensor, values: Tensor) -> Tensor:
