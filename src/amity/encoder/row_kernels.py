@@ -163,7 +163,7 @@ def _logits_below_peak(indptr, indices, sent, received, logits):
 def _softmax_gradient(indptr, indices, arrays, to_logits, to_received):
     """α (g - Σ α g), times the slope of the LeakyReLU; and the sum of that over the edges of each target."""
     sent, received, weights, gradient = arrays
-    zero, falls = weights.dtype.type(0), weights.dtype.type(1 - SLOPE)
+    zero, slope = weights.dtype.type(0), weights.dtype.type(SLOPE)
     for row in numba.prange(len(indptr) - 1):
         for head in range(weights.shape[1]):
             mean, total = zero, zero
@@ -171,8 +171,7 @@ def _softmax_gradient(indptr, indices, arrays, to_logits, to_received):
                 mean += weights[edge, head] * gradient[edge, head]
             for edge in range(indptr[row], indptr[row + 1]):
                 to_logit = weights[edge, head] * (gradient[edge, head] - mean)
-                # No branch, which would be guessed wrong half the time.
-                to_logit -= falls * (sent[indices[edge], head] + received[row, head] <= zero) * to_logit
-                to_logits[edge, head] = to_logit
-                total += to_logit
+                rises = sent[indices[edge], head] + received[row, head] > zero
+                to_logits[edge, head] = to_logit if rises else slope * to_logit
+                total += to_logits[edge, head]
             to_received[row, head] = total
