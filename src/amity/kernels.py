@@ -1,12 +1,11 @@
 """How our numba kernels are compiled, once and cached, and how threads share their work.
 
 Every kernel of amity is made by one of the decorators below, so that these choices stand in one place. Compiling is
-what a first run waits for, so kernels are sequential code that releases the GIL: numba's own `prange` takes 0.6 s a
-kernel to compile, where sharing the rows out between a few threads of Python (`shared`) takes nothing.
+what a first run waits for, so new kernels are sequential code that releases the GIL: `prange` takes some 0.6 s a kernel
+to compile, where sharing the rows out between a few threads of Python (`shared`) takes nothing.
 """
 
 import gc
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,9 +16,6 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba.core import config, event
-
-# Threads that wait must sleep: ours and torch's share the cores, and busy waiting made kernels 3 to 4 times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 config.THREADING_LAYER = "omp"  # pyright: ignore[reportAttributeAccessIssue]
 
