@@ -23,6 +23,7 @@ from torch_geometric.nn import GATConv
 
 from amity.encoder import Edges
 from amity.encoder.layers import GatLayer
+from amity.encoder.states import whole
 from amity.log import say
 from amity.sampling import sample_neighbors
 from bench_sampling import power_law_graph
@@ -55,7 +56,7 @@ def our_layer(width: int) -> GatLayer:
 def our_forward(layer: GatLayer, edges: Edges, states: Tensor) -> Tensor:
     """Our layer on edges that it sees for the first time."""
     seen_first = Edges(edges.indptr, edges.indices, edges.target_degrees, edges.source_degrees)
-    return layer(states[: edges.num_targets], states, seen_first)
+    return layer(states[: edges.num_targets], whole(states), seen_first)
 
 
 def their_layer(width: int) -> GATConv:

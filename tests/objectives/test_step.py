@@ -70,8 +70,8 @@ def test_a_share_of_the_roots_looks_at_fewer_nodes_and_masks_queries_alone(stage
 
 
 def test_dropped_columns_are_the_same_for_all_nodes_and_not_the_same_in_two_views(stage):
-    first, second = (view.columns for view in make_step(stage, ViewsConfig(feature_drop=0.5)).views)
-    assert set(torch.cat([first, second]).tolist()) == {0.0, 1.0}
+    first, second = (view.dropped for view in make_step(stage, ViewsConfig(feature_drop=0.5)).views)
+    assert set(torch.cat([first, second]).tolist()) == {False, True}
     assert not torch.equal(first, second)
 
 
@@ -123,8 +123,8 @@ def test_foretelling_never_moves_what_is_foretold(stage):
 def test_masked_nodes_are_the_queries_and_hear_no_token_of_their_own(stage):
     step = make_step(stage)
     token = torch.full((8,), 7.0)
-    hidden = step.hide(token)
+    hidden = step.hide(token).values
     others = np.setdiff1d(np.arange(len(hidden)), step.masked.numpy())
     assert torch.equal(hidden[step.masked], token.expand(len(step.masked), -1))
-    assert torch.equal(hidden[others], step.states[others])
+    assert torch.equal(hidden[others], step.first.values[others])
     assert set(step.masked.tolist()) == set(step.batch.queries.tolist())

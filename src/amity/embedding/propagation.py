@@ -12,6 +12,7 @@ from amity.encoder import Edges
 from amity.encoder.graph_encoder import GraphLayer
 from amity.encoder.inference import attend_everywhere
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
+from amity.encoder.states import whole
 from amity.graph import Adjacency
 from amity.graph.propagation import propagate
 
@@ -93,7 +94,7 @@ class DevicePropagation:
         """See `Propagation`."""
         nodes, edges = _neighborhood(self._adjacency, first, last)
         sources = torch.from_numpy(told[nodes]).to(self._device).float()
-        return layer.convolution(sources[: last - first], sources, edges).cpu()
+        return layer.convolution(sources[: last - first], whole(sources), edges).cpu()
 
 
 def _neighborhood(adjacency: Adjacency, first: int, last: int) -> tuple[ndarray, Edges]:

@@ -46,14 +46,19 @@ def prefixes(states: Float[Tensor, "nodes dim"], *lengths: int) -> tuple[Tensor,
 
 class _Prefixes(Function):
     @staticmethod
-    def forward(_: Any, states: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, states: Tensor, lengths: tuple[int, ...]) -> tuple[Tensor, ...]:
+        ctx.shape = states.shape
+        ctx.set_materialize_grads(False)
         return states.view_as(states), *(states[:length] for length in lengths)
 
     @staticmethod
     @once_differentiable
-    def backward(_: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        for gradient in gradients[1:]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        known = [gradient for gradient in gradients if gradient is not None]
+        if not known:
+            return None, None
+        total = known[0].new_zeros(ctx.shape)
+        for gradient in known:
             total[: len(gradient)] += gradient
         return total, None
 

@@ -15,6 +15,7 @@ from amity.encoder.aggregation import Edges, prefixes, weighted_sums
 from amity.encoder.features import FeaturesConfig, FeatureTransform
 from amity.encoder.inputs import Inputs
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
+from amity.encoder.states import States, whole
 from amity.errors import ConfigError
 from amity.sampling.neighbors import Block
 from amity.section import Section
@@ -89,23 +90,23 @@ class GraphEncoder(nn.Module):
 
     def forward(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> Float[Tensor, "seeds dim"]:
         """The vectors of the targets of the last layer, from the first states of a block; see `block_edges`."""
-        return self.combine(self.propagate(states, edges))
+        return self.combine(self.propagate(whole(states), edges))
 
     def propagate(
         self,
-        states: Float[Tensor, "nodes dim"],
+        first: States,
         edges: Sequence[Edges],
         *,
         perturb: Callable[[Tensor], Tensor] = lambda states: states,
     ) -> list[Float[Tensor, "seeds dim"]]:
         """The states of the last layer's targets: the first ones, then those after each layer, if asked perturbed."""
         reached = []
-        seeds = len(edges[-1].target_degrees)
+        sources, seeds = first, len(edges[-1].target_degrees)
         for layer, heard in zip(self.layers, edges, strict=True):
-            states, targets, kept = prefixes(states, len(heard.target_degrees), seeds)
+            values, targets, kept = prefixes(sources.values, len(heard.target_degrees), seeds)
             reached.append(kept)
-            states = perturb(layer(targets, states, heard))
-        return [*reached, states]
+            sources = whole(perturb(layer(targets, States(values, sources.times), heard)))
+        return [*reached, sources.values]
 
     def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """One code from the states after each layer, before any scaling to unit length."""
@@ -141,7 +142,7 @@ class GraphLayer(nn.Module):
         self.activation = "none" if plain else config.activation
 
     def forward(
-        self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
+        self, targets: Float[Tensor, "targets dim"], sources: States, edges: Edges
     ) -> Float[Tensor, "targets dim"]:
         """The next states of the targets, who are the first of the sources."""
         states = self.convolution(targets, sources, edges)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from amity.encoder.aggregation import weighted_sums
 from amity.encoder.attention import attend
 from amity.encoder.edges import Edges
+from amity.encoder.states import States
 
 FEWER = 2
 """So many times fewer must the targets be for their sums to be mapped: such sums are as wide as all heads together."""
@@ -25,20 +26,20 @@ class GatLayer(nn.Module):
             nn.init.xavier_uniform_(self.attention, generator=generator)
 
     def forward(
-        self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
+        self, targets: Float[Tensor, "targets dim"], sources: States, edges: Edges
     ) -> Float[Tensor, "targets dim"]:
         """The attention of each target over its sources and itself; the targets are the first of the sources.
 
         A sum of W h is W times a sum of h: the map is applied to whichever are fewer.
         """
         heads = self.attention.shape[1]
-        if len(sources) > FEWER * len(targets):
+        if edges.num_sources > FEWER * len(targets):
             slices = self.weight.unflatten(1, (heads, -1))
             projection = torch.einsum("ihw,phw->iph", slices, self.attention).flatten(1)
-            heard = torch.bmm(attend(sources, projection, edges, groups=1), slices.transpose(0, 1))
+            heard = torch.bmm(attend(sources.values, projection, edges, groups=1), slices.transpose(0, 1))
         else:
             projection = torch.cat([torch.block_diag(*vectors).T for vectors in self.attention], dim=1)
-            heard = attend(sources @ self.weight, projection, edges, groups=heads)
+            heard = attend(sources.times(self.weight), projection, edges, groups=heads)
         return heard.transpose(0, 1).flatten(1) + self.bias
 
 
@@ -53,10 +54,10 @@ class SageLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(
-        self, targets: Float[Tensor, "targets dim"], sources: Float[Tensor, "sources dim"], edges: Edges
+        self, targets: Float[Tensor, "targets dim"], sources: States, edges: Edges
     ) -> Float[Tensor, "targets dim"]:
         """The mean over the sources of each target, zero where there are none, beside the target itself."""
-        means = weighted_sums(sources, edges.mean_weights(), edges)
+        means = weighted_sums(sources.values, edges.mean_weights(), edges)
         return means @ self.neighbors + targets @ self.itself + self.bias
 
 
@@ -70,14 +71,14 @@ class LightGcnLayer(nn.Module):
     def forward(
         self,
         targets: Float[Tensor, "targets dim"],  # noqa: ARG002 (a layer's signature; LightGCN has no self-loop)
-        sources: Float[Tensor, "sources dim"],
+        sources: States,
         edges: Edges,
     ) -> Float[Tensor, "targets dim"]:
         """The scaled sum over the sources of each target."""
         counts = edges.counts
         outer = np.repeat(np.sqrt(edges.target_degrees) / np.maximum(counts, 1), counts)
         weights = outer / np.sqrt(np.maximum(edges.source_degrees, 1))[edges.indices]
-        return weighted_sums(sources, torch.from_numpy(weights.astype(np.float32)[:, None]).to(sources.dtype), edges)
+        return weighted_sums(sources.values, torch.from_numpy(weights[:, None]).to(sources.values.dtype), edges)
 
 
 def _square(dim: int, *, identity: bool, generator: Generator) -> Tensor:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amity.encoder import GraphEncoder
+from amity.encoder.states import whole
 from amity.objectives.step import Step, View
 
 
@@ -27,4 +28,4 @@ class SlowCopy(nn.Module):
     @torch.no_grad()
     def codes(self, step: Step, view: View) -> Float[Tensor, "roots dim"]:
         """What the copy makes of a view."""
-        return step.encode(view, self.encoder, self.encoder.encode_inputs(step.inputs))
+        return step.encode(view, self.encoder, step.within(whole(self.encoder.encode_inputs(step.inputs))))

@@ -6,13 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from numpy import ndarray
 from pydantic import Field, PositiveInt
 from torch import Generator, Tensor
 from torch.nn.functional import normalize
 
 from amity.encoder import GraphEncoder, Inputs, block_edges
+from amity.encoder.states import States, of_rows, whole, with_rows, without_columns
 from amity.kernels import mix
 from amity.sampling.batch import Batch
 from amity.sampling.neighbors import Block
@@ -51,8 +52,8 @@ class View:
 
     block: Block
     """The surroundings of the roots."""
-    columns: Float[Tensor, "dim"]
-    """1 for each column of the first states that the view keeps, else 0."""
+    dropped: Bool[Tensor, "dim"]
+    """The columns of the first states that the view loses."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,20 @@ class Step:
     augmentation: Augmentation = Augmentation()
 
     @cached_property
-    def states(self) -> Float[Tensor, "nodes dim"]:
+    def first(self) -> States:
         """The first states of the block's nodes."""
-        return self.encoder.encode_inputs(self.inputs, generator=self.generator("encoder"))
+        return whole(self.encoder.encode_inputs(self.inputs, generator=self.generator("encoder")))
 
     @cached_property
     def reached(self) -> list[Float[Tensor, "seeds dim"]]:
         """The retrieval pass: the states of queries and candidates after each layer, the first states first."""
-        drops, block, states = self.augmentation, self.batch.block, self.states
+        drops, block, first = self.augmentation, self.batch.block, self.first
         if drops.edge_drop:
             block = drop_edges(block, rate=drops.edge_drop, seed=self.key("retrieval", "edges"))
         if drops.feature_drop:
-            states = states * self._columns(drops.feature_drop, "retrieval")
+            first = without_columns(first, self._columns(drops.feature_drop, "retrieval"))
         edges = block_edges(block, self.inputs.degrees.numpy())
-        return self.encoder.propagate(states, edges, perturb=self._perturb())
+        return self.encoder.propagate(first, edges, perturb=self._perturb())
 
     @cached_property
     def vectors(self) -> Float[Tensor, "seeds dim"]:
@@ -103,13 +104,18 @@ class Step:
         """The surroundings of the roots as they are."""
         block = self.batch.block
         inner = block if len(self.roots) == block.hops[0] else surroundings(block, self.roots)
-        return View(inner, torch.ones(self.encoder.dim, device=self.states.device))
+        return View(inner, torch.zeros(self.encoder.dim, dtype=torch.bool, device=self.first.values.device))
 
     @cached_property
     def degrees(self) -> Float32[ndarray, "inner"]:
         """How many friends the nodes around the roots have in the whole graph."""
         inner = self.whole.block
         return self.inputs.degrees.numpy() if inner is self.batch.block else self.inputs.degrees.numpy()[inner.nodes]
+
+    @cached_property
+    def around(self) -> States:
+        """The first states of the nodes around the roots."""
+        return self.within(self.first)
 
     @cached_property
     def masked(self) -> Int64[Tensor, "masked"]:
@@ -129,39 +135,36 @@ class Step:
     def view_codes(self) -> tuple[Float[Tensor, "roots dim"], Float[Tensor, "roots dim"]]:
         """The codes of the roots in either view."""
         first, second = self.views
-        seen = self.encode(second, self.encoder, self.states)
+        seen = self.encode(second, self.encoder, self.around)
         if self.config.retrieval_is_first:
             return self.encoder.blend(self.reached)[self.on_device(self.roots)], seen
-        return self.encode(first, self.encoder, self.states), seen
+        return self.encode(first, self.encoder, self.around), seen
 
-    def encode(
-        self, view: View, encoder: GraphEncoder, states: Float[Tensor, "nodes dim"]
-    ) -> Float[Tensor, "roots dim"]:
-        """The codes that an encoder gives the roots of a view, from the first states of the block's nodes."""
-        return encoder.blend(
-            encoder.propagate(self.within(states) * view.columns, block_edges(view.block, self.degrees))
-        )
+    def encode(self, view: View, encoder: GraphEncoder, around: States) -> Float[Tensor, "roots dim"]:
+        """The codes that an encoder gives the roots of a view, from the first states of the nodes around them."""
+        seen = without_columns(around, view.dropped) if view.dropped.any() else around
+        return encoder.blend(encoder.propagate(seen, block_edges(view.block, self.degrees)))
 
     def dropped(self, rate: float, *names: str) -> Block:
         """The surroundings of the roots without a share of their edges."""
         return drop_edges(self.whole.block, rate=rate, seed=self.key(*names, "edges"))
 
-    def propagate(self, block: Block, states: Float[Tensor, "inner dim"], *, reach: int = 0) -> list[Tensor]:
+    def propagate(self, block: Block, around: States, *, reach: int = 0) -> list[Tensor]:
         """The states of the roots after each layer, from the first states of the nodes around them."""
-        return self.encoder.propagate(states, block_edges(block, self.degrees, reach=reach))
+        return self.encoder.propagate(around, block_edges(block, self.degrees, reach=reach))
 
-    def within(self, states: Float[Tensor, "nodes dim"]) -> Float[Tensor, "inner dim"]:
-        """Of the states of the block's nodes, those of the nodes around the roots."""
+    def within(self, first: States) -> States:
+        """Of the first states of the block's nodes, those of the nodes around the roots."""
         inner = self.whole.block
-        return states if inner is self.batch.block else states[self.on_device(inner.nodes)]
+        return first if inner is self.batch.block else of_rows(first, self.on_device(inner.nodes))
 
-    def hide(self, token: Float[Tensor, "dim"]) -> Float[Tensor, "inner dim"]:
+    def hide(self, token: Float[Tensor, "dim"]) -> States:
         """The first states of the nodes around the roots, with a mask token in the place of the masked nodes'."""
-        return self.within(self.states).index_copy(0, self.masked, token.expand(len(self.masked), -1))
+        return with_rows(self.around, self.masked, token)
 
     def on_device(self, values: ndarray) -> Tensor:
         """An array as a tensor where the encoder computes."""
-        return torch.from_numpy(values).to(self.states.device)
+        return torch.from_numpy(values).to(self.first.values.device)
 
     def key(self, *names: str) -> int:
         """A non-negative seed of its own for each use."""
@@ -171,10 +174,10 @@ class Step:
         """A generator of its own for each use."""
         return generator_of(self.seed, *names)
 
-    def _columns(self, rate: float, *names: str) -> Float[Tensor, "dim"]:
-        """1 for each column that stays, the same ones for all nodes: the feature drop of CCA-SSG."""
-        kept = torch.rand(self.encoder.dim, generator=self.generator(*names, "features")) >= rate
-        return kept.to(self.states.device, self.states.dtype)
+    def _columns(self, rate: float, *names: str) -> Bool[Tensor, "dim"]:
+        """The columns that are dropped, the same ones for all nodes: the feature drop of CCA-SSG."""
+        dropped = torch.rand(self.encoder.dim, generator=self.generator(*names, "features")) < rate
+        return dropped.to(self.first.values.device)
 
     def _perturb(self) -> Callable[[Tensor], Tensor]:
         length, generator = self.augmentation.noise, self.generator("noise")
