@@ -65,8 +65,9 @@ def test_kernels_over_the_whole_graph_equal_the_layers_own_forward(
         model = shaken_model(graph, layer, settings)
         storage, chunk = Storage(None, (graph.num_nodes, 16), np.float32), 64
         way = DevicePropagation(graph.messages, torch.device("cpu"))
-        expected = fill_vectors(model, graph, storage.new("vectors"), storage, chunk, (list(model.encoder.layers), way))
-        np.testing.assert_allclose(embed_graph(model, graph).vectors, expected, atol=1e-5, rtol=1e-4)
+        expected = storage.new("vectors")
+        fill_vectors(model, graph, expected, storage, chunk, (list(model.encoder.layers), way))
+        np.testing.assert_allclose(embed_graph(model, graph).vectors, expected.array, atol=1e-5, rtol=1e-4)
 
 
 def test_the_attention_of_a_hub_is_that_of_the_layer_for_any_number_of_threads(

@@ -6,6 +6,7 @@ import torch
 
 from amity.encoder import EncoderConfig, FeaturesConfig, InputSource, block_edges, build_model, edges_between
 from amity.encoder.graph_encoder import drop_entries
+from amity.encoder.states import whole
 from amity.errors import ConfigError
 from amity.graph import Category, Number
 from amity.sampling import sample_neighbors
@@ -40,7 +41,7 @@ def embed_layer_by_layer(model, graph) -> torch.Tensor:
         block = sample_neighbors(graph.messages, rows, fanout=(-1,), seed=0)
         (edges,) = block_edges(block, degrees[block.nodes])
         sources = states[-1][block.nodes]
-        states.append(layer(sources[: len(rows)], sources, edges))
+        states.append(layer(sources[: len(rows)], whole(sources), edges))
     return model.encoder.combine(states)
 
 

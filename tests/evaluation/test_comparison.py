@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from amity.errors import ArtifactError, ConfigError
-from amity.evaluation.baselines import baseline
 from amity.evaluation.comparison import compare, per_query_table, read_per_query, write_per_query
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
 from amity.evaluation.report import comparison_table
 from amity.graph import Adjacency, Graph, NodeKind, Vocabulary, from_pairs
 from amity.graph.vocabulary import hash_strings, integer_vocabulary, new_slots
+from amity.retrieval.heuristics import heuristic
 from amity.splitting import HeldOut
 
 QUICK = EvaluationConfig(k=(5, 10), headline=10, resamples=200)
@@ -35,7 +35,7 @@ def truth() -> Adjacency:
 
 def run(name: str, graph: Graph, truth: Adjacency, config: EvaluationConfig = QUICK) -> Evaluation:
     nobody = from_pairs(np.empty(0, int), np.empty(0, int), num_nodes=80)
-    return evaluate(baseline(name, graph, seed=0), graph, HeldOut(truth, nobody), config)
+    return evaluate(heuristic(name, graph, seed=0), graph, HeldOut(truth, nobody), config)
 
 
 def test_a_run_does_not_differ_from_itself(graph, truth):

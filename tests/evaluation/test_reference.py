@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from amity.evaluation.baselines import baseline
 from amity.evaluation.metrics import find_truth, recall
 from amity.graph import from_pairs
+from amity.retrieval.heuristics import heuristic
 
 NAMES = {
     "popularity": "popularity",
@@ -57,7 +57,7 @@ def check_agreement(shared_data: Path, make_friend_graph, data_set: str) -> None
     assert len(queries) == num_queries
     assert set(references) == set(NAMES.values())
     for name, expected in references.items():
-        lists = baseline(name, graph, seed=0).search(queries, k=100).rows
+        lists = heuristic(name, graph, seed=0).search(queries, k=100).rows
         relevant = find_truth(lists, queries, truth) >= 0
         found = [recall(relevant, truth.degrees()[queries], k).mean() for k in (10, 50, 100)]
         # Only ties are broken otherwise: few in PageRank, many where common neighbours are counted.

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from amity.evaluation.baselines import BASELINES, baseline
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.evaluate import EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.page import best_baseline, render_page
 from amity.evaluation.report import make_report, results_table, write_report
 from amity.graph import Graph, from_pairs
+from amity.retrieval.heuristics import HEURISTICS, heuristic
 from amity.splitting import HeldOut
 
 NASTY = '<script>alert("x")</script>&\'"><img src=x onerror=y>'
@@ -38,7 +38,7 @@ def report(graph) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     truth = from_pairs(rng.integers(0, 90, 120), rng.integers(0, 90, 120), num_nodes=90)
     held_out = HeldOut(truth, from_pairs(truth.indices[:0], truth.indices[:0], num_nodes=90))
-    model = evaluate(baseline("ppr", graph, seed=7), graph, held_out, config)
+    model = evaluate(heuristic("ppr", graph, seed=7), graph, held_out, config)
     return make_report(model, evaluate_baselines(graph, held_out, config), graph)
 
 
@@ -90,7 +90,7 @@ def outline(page: str) -> Outline:
 
 def test_the_report_has_the_shape_of_the_design(report):
     assert {"queries", "candidates", "k", "metrics", "baselines", "versus"} <= set(report)
-    assert list(report["baselines"]) == list(BASELINES)
+    assert list(report["baselines"]) == list(HEURISTICS)
     for metrics in (report["metrics"], *report["baselines"].values()):
         entry = metrics["recall@50"]
         assert entry["low"] <= entry["value"] <= entry["high"]

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.lib.format import open_memmap
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import elu
 
+from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.states import Rows, Storage, forget
 from amity.encoder import GraphEncoder, InputSource, Model
@@ -40,6 +41,12 @@ class EmbeddingConfig(Section):
     """Memory for the states of all nodes between two layers; where they need more, they lie in mapped files."""
     precision: Literal["single", "half"] = "single"
     """How vectors, and states between two layers, are stored: half takes half the room. Sums are always single."""
+    message_pass: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of what friends say in a finished vector: one more message pass, without training; 0 leaves it out."""
+    heard_power: float = -0.7
+    """Power of a node's degree by which the sum of what its friends say in that pass is scaled."""
+    sent_power: float = -0.5
+    """Power of a friend's degree by which what it says in that pass is scaled."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
@@ -74,13 +81,15 @@ def embed_graph(
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
         memory = Storage(None, shape, dtype)
-        return Embeddings(fill_vectors(model, graph, memory.new("vectors"), memory, config.chunk, means), graph)
+        vectors = memory.new("vectors")
+        _embed(model, graph, vectors, memory, config, means)
+        return Embeddings(vectors.array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=shape)
-        fill_vectors(model, graph, Rows(file, lambda: None), storage, config.chunk, means)
+        _embed(model, graph, Rows(file, lambda: None), storage, config, means)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -107,10 +116,24 @@ _SCRATCH = 3
 """Most arrays of states that there ever are beside the vectors."""
 
 
+def _embed(
+    model: Model,
+    graph: Graph,
+    vectors: Rows,
+    storage: Storage,
+    config: EmbeddingConfig,
+    means: tuple[list[Any], Propagation],
+) -> None:
+    fill_vectors(model, graph, vectors, storage, config.chunk, means)
+    if config.message_pass:
+        powers = config.heard_power, config.sent_power
+        pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
+
+
 @torch.no_grad()
 def fill_vectors(
     model: Model, graph: Graph, vectors: Rows, storage: Storage, chunk: int, means: tuple[list[Any], Propagation]
-) -> Float[ndarray, "nodes dim"]:
+) -> None:
     """Fill `vectors`: first with the sum of the states so far, in the last pass with what retrieval compares.
 
     `means` are the layers, and the way in which they are computed.
@@ -138,7 +161,6 @@ def fill_vectors(
             degrees = torch.from_numpy(np.diff(graph.messages.indptr[first : last + 1]).astype(np.float32))
             vectors.write(first, last, encoder.stretch(encoder.combine([codes]), degrees))
             _forget_edges(graph, first, last)
-    return vectors.array
 
 
 def _prepare(encoder: GraphEncoder, graph: Graph, device: torch.device) -> tuple[list[Any], Propagation]:

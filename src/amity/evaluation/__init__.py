@@ -1,17 +1,13 @@
 """Lists and truth to numbers: metrics with intervals, baselines in the same harness, comparisons, the report."""
 
-from amity.evaluation.baselines import BASELINES, Recommender, baseline
 from amity.evaluation.comparison import compare, read_per_query, write_per_query
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.page import render_page
 from amity.evaluation.report import comparison_table, make_report, results_table, write_report
 
 __all__ = [
-    "BASELINES",
     "Evaluation",
     "EvaluationConfig",
-    "Recommender",
-    "baseline",
     "compare",
     "comparison_table",
     "evaluate",

@@ -11,11 +11,11 @@ from pydantic import Field, PositiveInt, model_validator
 
 from amity.errors import SplitError
 from amity.evaluation import metrics
-from amity.evaluation.baselines import BASELINES, BaselineName, Recommender, baseline
 from amity.evaluation.statistics import Estimate, estimate
 from amity.graph import Adjacency, Graph
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 from amity.log import Progress
+from amity.retrieval.heuristics import HEURISTICS, HeuristicName, Recommender, heuristic
 from amity.section import Section
 from amity.splitting import HeldOut
 
@@ -38,7 +38,7 @@ class EvaluationConfig(Section):
     """Lengths of the list at which recall, hit rate and NDCG are taken."""
     headline: PositiveInt = 50
     """The length, one of `k`, of the headline, the charts and the differences to the baselines."""
-    baselines: tuple[BaselineName, ...] = BASELINES
+    baselines: tuple[HeuristicName, ...] = HEURISTICS
     """Recommenders that learn nothing, judged beside the model."""
     resamples: PositiveInt = 1000
     """Bootstrap samples behind every interval."""
@@ -125,7 +125,7 @@ def evaluate_baselines(
     """Judge the baselines that the config names, by name; see `evaluate`."""
     config = config or EvaluationConfig()
     return {
-        name: evaluate(baseline(name, graph, seed=seed), graph, held_out, config, seed=seed)
+        name: evaluate(heuristic(name, graph, seed=seed), graph, held_out, config, seed=seed)
         for name in config.baselines
     }
 

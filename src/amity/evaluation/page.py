@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from amity.evaluation.baselines import BASELINES
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.style import CSS
+from amity.retrieval.heuristics import HEURISTICS
 
 NAMES = {
     "model": "amity",
@@ -252,7 +252,7 @@ def _name(recommender: str) -> str:
 
 
 def _style(recommender: str) -> str:
-    order = (MODEL, *BASELINES)
+    order = (MODEL, *HEURISTICS)
     return f"c{order.index(recommender)}" if recommender in order else "c6"
 
 

@@ -11,20 +11,20 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from amity.evaluation.ranking import Scope, count_targets, rank_ordered
-from amity.evaluation.walks import Walk, rank_walks
 from amity.graph import Adjacency, Graph, reverse, union
 from amity.index.hits import Hits
+from amity.retrieval.ranking import Scope, count_targets, rank_ordered
+from amity.retrieval.walks import Walk, rank_walks
 
-BaselineName = Literal["popularity", "common_neighbors", "adamic_adar", "resource_allocation", "ppr"]
-"""The names of the baselines."""
-BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
-"""The baselines, from the simplest on."""
+HeuristicName = Literal["popularity", "common_neighbors", "adamic_adar", "resource_allocation", "ppr"]
+"""Their names."""
+HEURISTICS: tuple[HeuristicName, ...] = get_args(HeuristicName)
+"""All of them, from the simplest on."""
 
 
 @runtime_checkable
 class Recommender(Protocol):
-    """Whatever ranks candidates for queries: a retriever over vectors, a baseline."""
+    """Whatever ranks candidates for queries: a retriever over vectors, a heuristic."""
 
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """The k best candidates of each query, as rows of the graph, best first.
@@ -67,8 +67,8 @@ class Walker:
         return _hits(*rank_walks(self.walk, queries, self.masses[queries], scope, k))
 
 
-def baseline(name: BaselineName, graph: Graph, *, seed: int) -> Recommender:
-    """The baseline of that name on the edges of a train graph."""
+def heuristic(name: HeuristicName, graph: Graph, *, seed: int) -> Recommender:
+    """The heuristic of that name on the edges of a train graph."""
     if name == "popularity":
         return popularity(graph, seed=seed)
     if name == "ppr":

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer
 from numpy import ndarray
 
-from amity.evaluation.ranking import Scope, exclude, offer, tie_key, unload
 from amity.kernels import kernel, mix, shared
+from amity.retrieval.ranking import Scope, exclude, offer, tie_key, unload
 
 
 class Walk(NamedTuple):

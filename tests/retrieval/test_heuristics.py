@@ -4,10 +4,10 @@ import numba
 import numpy as np
 import pytest
 
-from amity.evaluation.baselines import BASELINES, Recommender, baseline, personalized_pagerank
-from amity.evaluation.ranking import offer, unload
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
+from amity.retrieval.heuristics import HEURISTICS, Recommender, heuristic, personalized_pagerank
+from amity.retrieval.ranking import offer, unload
 
 
 def dense(adjacency: Adjacency) -> np.ndarray:
@@ -71,11 +71,11 @@ def random_known(num_nodes: int) -> Adjacency:
 
 
 @pytest.mark.parametrize("kind", ["friends", "follows", "items"])
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", HEURISTICS)
 def test_lists_are_the_best_of_the_formula_for_all_who_may_be_found(graphs, kind, name):
     graph = graphs[kind]
     queries, known, k = np.arange(graph.queries.count), random_known(graph.num_nodes), 12
-    hits = baseline(name, graph, seed=3).search(queries, k=k, known=known)
+    hits = heuristic(name, graph, seed=3).search(queries, k=k, known=known)
     scores, friends, others = expected_scores(name, graph), dense(graph.target.adjacency), dense(known)
     for i, query in enumerate(queries):
         allowed = np.zeros(graph.num_nodes, bool)
@@ -92,14 +92,14 @@ def test_lists_are_the_best_of_the_formula_for_all_who_may_be_found(graphs, kind
         assert np.isneginf(hits.scores[i, len(best) :]).all()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", HEURISTICS)
 def test_who_has_nothing_to_go_by_finds_what_chance_finds(name, make_friend_graph):
     nobody, num_nodes, k = np.empty(0, np.int64), 60, 12
     graph = make_friend_graph(nobody, nobody, num_nodes=num_nodes)
     times_found = np.zeros(num_nodes)
     queries = np.arange(num_nodes)
     for seed in range(150):
-        hits = baseline(name, graph, seed=seed).search(queries, k=k)
+        hits = heuristic(name, graph, seed=seed).search(queries, k=k)
         assert (hits.rows >= 0).all()
         times_found += np.bincount(hits.rows.ravel(), minlength=num_nodes)
     expected = 150 * k
@@ -107,9 +107,9 @@ def test_who_has_nothing_to_go_by_finds_what_chance_finds(name, make_friend_grap
     assert spread < 100
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", HEURISTICS)
 def test_lists_depend_neither_on_threads_nor_on_the_other_queries(graphs, name):
-    recommender, queries = baseline(name, graphs["friends"], seed=1), np.arange(80)
+    recommender, queries = heuristic(name, graphs["friends"], seed=1), np.arange(80)
     hits = recommender.search(queries, k=20)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
@@ -122,7 +122,7 @@ def test_lists_depend_neither_on_threads_nor_on_the_other_queries(graphs, name):
 def test_ties_fall_differently_for_each_seed_and_each_query(make_friend_graph):
     nobody = np.empty(0, np.int64)
     graph = make_friend_graph(nobody, nobody, num_nodes=40)
-    first, second = (baseline("popularity", graph, seed=seed).search(np.arange(40), k=5).rows for seed in (0, 1))
+    first, second = (heuristic("popularity", graph, seed=seed).search(np.arange(40), k=5).rows for seed in (0, 1))
     assert (first != second).any(axis=1).mean() > 0.9
     assert len({tuple(row) for row in first}) > 35
 
@@ -137,7 +137,7 @@ def test_a_walk_without_end_is_personalized_pagerank(graphs):
 
 
 def test_every_baseline_is_a_recommender(graphs):
-    assert all(isinstance(baseline(name, graphs["friends"], seed=0), Recommender) for name in BASELINES)
+    assert all(isinstance(heuristic(name, graphs["friends"], seed=0), Recommender) for name in HEURISTICS)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 5, 40])

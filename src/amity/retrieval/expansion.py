@@ -1,0 +1,40 @@
+"""Query expansion: a query asks with the vectors of some of its friends too (Kung et al., SIGIR 2024)."""
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from amity.graph import Adjacency
+from amity.kernels import kernel, mix
+
+
+def choose_friends(
+    friends: Adjacency, queries: Int64[ndarray, "queries"], *, count: int, seed: int
+) -> Int64[ndarray, "queries count"]:
+    """Up to `count` distinct friends of each query, by lot; -1 in the places that stay empty.
+
+    Who is drawn hangs on the seed and the query alone.
+    """
+    chosen = np.full((len(queries), count), -1, np.int64)
+    _choose(friends.indptr, friends.indices, np.asarray(queries, np.int64), mix(seed), chosen)
+    return chosen
+
+
+@kernel
+def _choose(indptr, indices, queries, key, chosen):
+    """The friends whose hashes are smallest, by insertion: there are few places."""
+    count = chosen.shape[1]
+    hashes = np.empty(count, np.int64)
+    for row in range(len(queries)):
+        held, own = 0, mix(key ^ queries[row])
+        for edge in range(indptr[queries[row]], indptr[queries[row] + 1]):
+            friend = np.int64(indices[edge])
+            drawn = mix(own ^ friend)
+            if held == count and drawn >= hashes[count - 1]:
+                continue
+            place = min(held, count - 1)
+            while place > 0 and hashes[place - 1] > drawn:
+                hashes[place], chosen[row, place] = hashes[place - 1], chosen[row, place - 1]
+                place -= 1
+            hashes[place], chosen[row, place] = drawn, friend
+            held = min(held + 1, count)
