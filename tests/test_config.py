@@ -55,6 +55,7 @@ def test_sections_stand_in_the_order_of_the_flow(file: Path):
         "training",
         "embedding",
         "index",
+        "retrieval",
         "evaluation",
     ]
     assert [key for key, value in tomllib.loads(file.read_text()).items() if isinstance(value, dict)] == flow

@@ -57,7 +57,7 @@ def test_a_run_holds_the_artifacts_of_the_design(finished: Path):
     names = {place.name for place in finished.iterdir() if not place.name.startswith(".")}
     assert names == {
         *("config.toml", "manifest.json", "log.jsonl", "graph", "split", "model.safetensors"),
-        *("embeddings", "index", "report.json", "report.html", "per_query.parquet"),
+        *("embeddings", "index", "blend.json", "report.json", "report.html", "per_query.parquet"),
     }
 
 
@@ -77,6 +77,7 @@ def test_the_same_seed_gives_the_same_artifacts(finished: Path, data: Path, tmp_
         ({"training": {"steps": 13}}, "train"),
         ({"embedding": {"parquet": True}}, "embed"),
         ({"index": {"measured_k": 7}}, "index"),
+        ({"retrieval": {"blend": {"depth": 60}}}, "blend"),
         ({"evaluation": {"resamples": 21}}, "evaluate"),
     ],
 )
@@ -162,7 +163,7 @@ def test_a_stage_refuses_what_was_made_before_its_input(path: Path):
         pipeline.run_stage(path, "index")
     with pytest.raises(ArtifactError, match="`amity embed` makes does not stand"):
         pipeline.open_run(path, until="index")
-    assert made(pipeline.run(path)) == ["embed", "index", "evaluate"]
+    assert made(pipeline.run(path)) == ["embed", "index", "blend", "evaluate"]
 
 
 def test_a_stage_refuses_inputs_made_under_other_settings(path: Path):

@@ -18,6 +18,7 @@ from amity.evaluation import EvaluationConfig
 from amity.index import IndexConfig
 from amity.ingestion import IngestionConfig
 from amity.objectives import ObjectivesConfig
+from amity.retrieval import RetrievalConfig
 from amity.sampling import SamplingConfig
 from amity.section import Section
 from amity.splitting import SplittingConfig
@@ -50,6 +51,8 @@ class Config(Section):
     """How everybody is embedded."""
     index: IndexConfig = Field(default_factory=IndexConfig)
     """How nearest vectors are found."""
+    retrieval: RetrievalConfig = Field(default_factory=RetrievalConfig)
+    """How candidates are fetched."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """What is measured."""
 

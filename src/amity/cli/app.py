@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "Train the encoder; an interrupted training goes on.",
     "embed": "Give every node its vector.",
     "index": "Index the vectors of the candidates.",
+    "blend": "Weigh vectors against heuristics, on the validation part.",
     "evaluate": "Judge the lists by the held-out edges, beside the baselines.",
     "recommend": "Show candidates with their scores, by raw id.",
     "compare": "Show paired differences between runs, with intervals.",

@@ -15,6 +15,7 @@ from amity.errors import ConfigError
 from amity.evaluation import compare as compare_tables
 from amity.evaluation import comparison_table, results_table
 from amity.log import set_silent
+from amity.retrieval import top_k
 
 RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
 RawIds = Annotated[str, Parameter(name="ID", help="A raw id that asks: 42, or user:42 where the kind must be said.")]
@@ -60,15 +61,17 @@ def _stage_command(name: str) -> Callable[..., None]:
     return command
 
 
-split, train, embed, index, evaluate = map(_stage_command, ("split", "train", "embed", "index", "evaluate"))
+split, train, embed, index, blend, evaluate = map(
+    _stage_command, ("split", "train", "embed", "index", "blend", "evaluate")
+)
 
 
 def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = SPOKEN) -> None:
     """Show the best candidates of each id with their scores; nobody's own friends are among them."""
     if not ids:
         raise ConfigError(f"Nobody asks. Name one raw id or several: `amity recommend {path} ID`.")
-    retriever = pipeline.open_run(path, until="index").adviser()
-    lists = [retriever.top_k(raw_id, k) for raw_id in ids]
+    recommender, graph = pipeline.open_run(path, until="blend").adviser()
+    lists = [top_k(recommender, graph, raw_id, k) for raw_id in ids]
     queries = [
         {"id": one.query, "candidates": [{"id": i, "score": s} for i, s in zip(one.ids, one.scores, strict=True)]}
         for one in lists

@@ -1,5 +1,6 @@
 """Lists and truth to numbers: metrics with intervals, baselines in the same harness, comparisons, the report."""
 
+from amity.evaluation.blending import fit_blend
 from amity.evaluation.comparison import compare, read_per_query, write_per_query
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.page import render_page
@@ -12,6 +13,7 @@ __all__ = [
     "comparison_table",
     "evaluate",
     "evaluate_baselines",
+    "fit_blend",
     "make_report",
     "read_per_query",
     "render_page",

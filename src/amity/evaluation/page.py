@@ -11,6 +11,7 @@ from amity.retrieval.heuristics import HEURISTICS
 
 NAMES = {
     "model": "amity",
+    "vectors": "amity, vectors alone",
     "popularity": "Popularity",
     "common_neighbors": "Common neighbors",
     "adamic_adar": "Adamic–Adar",
@@ -54,6 +55,11 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         f"Whiskers and brackets are {_confidence(report)} % bootstrap intervals over queries. The same numbers, and "
         f"more, stand in <code>report.json</code>.</footer></main></body></html>\n"
     )
+
+
+def everybody(report: Report) -> dict[str, Any]:
+    """The metrics of the whole, of its parts and of the baselines, by name."""
+    return {MODEL: report["metrics"], **report.get("parts", {}), **report["baselines"]}
 
 
 def best_baseline(report: Report) -> str | None:
@@ -110,7 +116,7 @@ def _depth(report: Report) -> str:
     places = [math.log(k / ks[0]) / span for k in ks]
     series = [
         Series(_name(name), _style(name), [_mark(metrics[f"recall@{k}"]) for k in ks])
-        for name, metrics in _everybody(report).items()
+        for name, metrics in everybody(report).items()
     ]
     chart = curves(series, places, dict(zip(map(str, ks), places, strict=True)), sentence="Recall by length of list.")
     return _section("How far down the list", f"Share of the hidden {_things(report)} among the first k.", chart)
@@ -118,7 +124,7 @@ def _depth(report: Report) -> str:
 
 def _ranking(report: Report) -> str:
     headline = _headline(report)
-    bars = [Series(_name(n), _style(n), [_mark(m[headline])]) for n, m in _everybody(report).items()]
+    bars = [Series(_name(n), _style(n), [_mark(m[headline])]) for n, m in everybody(report).items()]
     bars.sort(key=lambda one: -one.marks[0].value)
     chart = ranked_bars(bars, sentence=f"{headline} of each recommender.")
     return _section(f"The first {report['headline']}", f"{headline}, for all queries together.", chart)
@@ -141,12 +147,12 @@ def _by_distance(report: Report) -> str:
 
 
 def _bars(report: Report, part: str, labels: list[tuple[str, str]], title: str, note: str) -> str:
-    headline, everybody = _headline(report), _everybody(report)
+    headline, judged = _headline(report), everybody(report)
     series = [
         Series(_name(name), _style(name), [_mark(metrics[headline][part][label]) for label, _ in labels])
-        for name, metrics in everybody.items()
+        for name, metrics in judged.items()
     ]
-    legend = "".join(f"<li><i class='{_style(n)}'></i>{escape(_name(n))}</li>" for n in everybody)
+    legend = "".join(f"<li><i class='{_style(n)}'></i>{escape(_name(n))}</li>" for n in judged)
     chart = grouped_bars(labels, series, sentence=f"{headline} {part.replace('_', ' ')}.")
     return _section(title, note, f"<ul class='legend'>{legend}</ul>{chart}")
 
@@ -184,11 +190,11 @@ def _amounts(report: Report, key: str, title: str, note: str) -> str:
 
 
 def _numbers(report: Report) -> str:
-    everybody = _everybody(report)
-    head = "".join(f"<th>{escape(_name(name))}</th>" for name in everybody)
+    judged = everybody(report)
+    head = "".join(f"<th>{escape(_name(name))}</th>" for name in judged)
     rows = []
     for metric in report["metrics"]:
-        cells = "".join(_cell(_mark(entries.get(metric, {}))) for entries in everybody.values())
+        cells = "".join(_cell(_mark(entries.get(metric, {}))) for entries in judged.values())
         rows.append(f"<tr><th>{escape(metric)}</th>{cells}</tr>")
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return _fold("All numbers", table)
@@ -233,10 +239,6 @@ def _section(title: str, note: str, body: str) -> str:
 def _fold(title: str, body: str) -> str:
     content = f"<summary>{escape(title)}</summary><div class='scroll'>{body}</div>"
     return f"<section class='wide'><details>{content}</details></section>"
-
-
-def _everybody(report: Report) -> dict[str, Any]:
-    return {MODEL: report["metrics"], **report["baselines"]}
 
 
 def _headline(report: Report) -> str:

@@ -9,21 +9,24 @@ from rich.table import Table
 from rich.text import Text
 
 from amity.evaluation.evaluate import Evaluation, estimate_by_degree, summarize
-from amity.evaluation.page import MODEL, NAMES, render_page
+from amity.evaluation.page import MODEL, NAMES, everybody, render_page
 from amity.graph import Graph
 
 
-def make_report(model: Evaluation, baselines: dict[str, Evaluation], graph: Graph) -> dict[str, Any]:
-    """The numbers of a model beside those of the baselines that were asked the same queries.
+def make_report(
+    model: Evaluation, baselines: dict[str, Evaluation], graph: Graph, parts: dict[str, Evaluation] | None = None
+) -> dict[str, Any]:
+    """The numbers of a model beside those of its parts and of the baselines that were asked the same queries.
 
-    `metrics` and each of `baselines` hold, by the name of a metric, `value`, `low`, `high`, `queries`, `by_degree` and,
-    for recall, `by_distance`; `versus` holds the same of the model's headline recall minus the baseline's, query by
-    query. The pipeline adds what it alone knows: `name`, `made`, `index`, `seconds`, `peak_rss_bytes`, `ingestion` and
-    `config`.
+    `metrics` and each of `parts` and `baselines` hold, by the name of a metric, `value`, `low`, `high`, `queries`,
+    `by_degree` and, for recall, `by_distance`; `versus` holds the same of the model's headline recall less that of each
+    other one, query by query. The pipeline adds what it alone knows: `name`, `made`, `index`, `seconds`,
+    `peak_rss_bytes`, `ingestion` and `config`.
     """
     relation, headline = graph.target, f"recall@{model.config.headline}"
-    summaries = summarize({MODEL: model, **baselines})
-    gaps = {name: model.values[headline] - one.values[headline] for name, one in baselines.items()}
+    others = (parts or {}) | baselines
+    summaries = summarize({MODEL: model, **others})
+    gaps = {name: model.values[headline] - one.values[headline] for name, one in others.items()}
     versus = estimate_by_degree(gaps, model.degrees, model.config, seed=model.seed) if gaps else {}
     return {
         "queries": len(model.queries),
@@ -33,6 +36,7 @@ def make_report(model: Evaluation, baselines: dict[str, Evaluation], graph: Grap
         "confidence": model.config.confidence,
         "relation": {field: getattr(relation, field) for field in ("name", "source", "target", "undirected")},
         "metrics": summaries[MODEL],
+        "parts": {name: summaries[name] for name in parts or {}},
         "baselines": {name: summaries[name] for name in baselines},
         "versus": {name: {headline: entry} for name, entry in versus.items()},
     }
@@ -58,7 +62,7 @@ def results_table(report: dict[str, Any]) -> Table:
     interval = f"{100 * report['confidence']:g} % interval"
     for column in (*beside, headline, interval, f"{headline}, degree {lowest} ({buckets[lowest]['queries']:,})", "mrr"):
         table.add_column(column, justify="right")
-    for name, metrics in {MODEL: report["metrics"], **report["baselines"]}.items():
+    for name, metrics in everybody(report).items():
         entry = metrics[headline]
         table.add_row(
             NAMES.get(name, name),

@@ -44,6 +44,10 @@ class Adjacency:
         """The number of neighbours of each node."""
         return np.diff(self.indptr)
 
+    def degrees_of(self, nodes: Integer[ndarray, "some"]) -> Int64[ndarray, "some"]:
+        """The number of neighbours of some nodes."""
+        return self.indptr[nodes + 1] - self.indptr[nodes]
+
     def neighbors(self, node: int) -> Integer[ndarray, "neighbors"]:
         """The sorted neighbours of one node, as a view."""
         return self.indices[self.indptr[node] : self.indptr[node + 1]]

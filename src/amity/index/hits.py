@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from numpy import ndarray
 
 from amity.errors import RetrievalError
@@ -26,6 +26,11 @@ class Hits:
     rows: Int64[ndarray, "queries k"]
     scores: Float32[ndarray, "queries k"]
     """Inner products with the query."""
+
+    def where(self, stays: Bool[ndarray, "queries"]) -> "Hits":
+        """The same lists, those of the other queries empty."""
+        rows, scores = np.where(stays[:, None], self.rows, NOBODY), np.where(stays[:, None], self.scores, -np.inf)
+        return Hits(rows, scores.astype(np.float32))
 
 
 @runtime_checkable

@@ -17,13 +17,22 @@ from amity.device import Device, check_device
 from amity.embedding import Embeddings, embed_graph, open_embeddings
 from amity.encoder import Model
 from amity.errors import ArtifactError, ConfigError
-from amity.evaluation import evaluate_baselines, make_report, read_per_query, write_per_query, write_report
+from amity.evaluation import (
+    evaluate,
+    evaluate_baselines,
+    fit_blend,
+    make_report,
+    read_per_query,
+    write_per_query,
+    write_report,
+)
 from amity.graph import Graph, open_graph
 from amity.graph.storage import read_summary
 from amity.index import open_index, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
-from amity.retrieval import Retriever
+from amity.retrieval import Recommender, Retriever, blended, open_blend, save_blend
+from amity.retrieval.blend import VECTORS
 from amity.splitting import Split, open_split, split_edges
 from amity.training import Journal
 
@@ -67,14 +76,20 @@ class Work:
     def retriever(self, *, device: Device = "cpu") -> Retriever:
         """The retriever over the index, as it is judged: held-out friends can be found."""
         self.run.verify("index")
-        return Retriever.with_index(
-            self.embeddings(), open_index(self.run.path / "index", verified=True, device=device)
-        )
+        index = open_index(self.run.path / "index", verified=True, device=device)
+        retriever = Retriever.with_index(self.embeddings(), index)
+        return replace(retriever, expansion=self.config.retrieval.expansion, seed=self.config.seed)
 
-    def adviser(self) -> Retriever:
-        """The same retriever, as people ask it: friends that were held out are friends too, and never come back."""
-        retriever = self.retriever()
-        return replace(retriever, embeddings=replace(retriever.embeddings, graph=self.graph()))
+    def recommender(self, retriever: Retriever) -> Recommender:
+        """A retriever beside the heuristics of the blend, on the retriever's own graph."""
+        self.run.verify("blend")
+        blend, depth = open_blend(self.run.path / "blend.json"), self.config.retrieval.blend.depth
+        return blended(retriever, blend, retriever.embeddings.graph, depth=depth, seed=self.config.seed)
+
+    def adviser(self) -> tuple[Recommender, Graph]:
+        """The recommender as people ask it: friends that were held out are friends too, and never come back."""
+        retriever, graph = self.retriever(), self.graph()
+        return self.recommender(replace(retriever, embeddings=replace(retriever.embeddings, graph=graph))), graph
 
     def report(self) -> dict[str, Any]:
         """What evaluation found, `report.json`."""
@@ -162,15 +177,26 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
     return {"kind": kind, "candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
 
 
+def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`index/`, `split/` -> `blend.json`."""
+    config, retriever = work.config, work.retriever(device=check_device(work.config.device))
+    graph, valid = retriever.embeddings.graph, work.split().valid
+    blend, recall = fit_blend(retriever, graph, valid, config.retrieval.blend, seed=config.seed)
+    save_blend(blend, directory / "blend.json")
+    return {"recommenders": list(blend.recommenders), "valid_recall": recall}
+
+
 def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`index/`, `split/` -> `report.json`, `report.html`, `per_query.parquet`."""
+    """`index/`, `blend.json`, `split/` -> `report.json`, `report.html`, `per_query.parquet`."""
     start, config, seed = time.perf_counter(), work.config, work.config.seed
     test, retriever = work.split().test, work.retriever(device=check_device(config.device))
-    graph = retriever.embeddings.graph
-    found = verbs.evaluate(retriever, test, config.evaluation, seed=seed)
+    graph, vectors = retriever.embeddings.graph, retriever.embeddings.vectors
+    recommender = work.recommender(retriever)
+    found = evaluate(recommender, graph, test, config.evaluation, seed=seed, vectors=vectors)
+    parts = {} if recommender is retriever else {VECTORS: verbs.evaluate(retriever, test, config.evaluation, seed=seed)}
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
     write_per_query(found, graph, test.truth, directory / "per_query.parquet")
-    report = make_report(found, baselines, graph)
+    report = make_report(found, baselines, graph, parts)
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
     write_report({**about, **report}, directory, read_metrics(work.run.path / LOG))
@@ -195,6 +221,7 @@ def _about(work: Work, *, seconds: float) -> dict[str, Any]:
 
 
 LEARNING = ("seed", "sampling", "encoder", "objectives", "training")
+RETRIEVING = ("ingest", "split", "embed", "index")
 STAGES = {
     stage.name: stage
     for stage in (
@@ -203,7 +230,8 @@ STAGES = {
         Stage("train", ("ingest", "split"), LEARNING, train_model),
         Stage("embed", ("ingest", "split", "train"), ("embedding",), embed_nodes),
         Stage("index", ("embed",), ("seed", "index"), index_vectors),
-        Stage("evaluate", ("ingest", "split", "embed", "index"), ("seed", "evaluation"), evaluate_lists),
+        Stage("blend", RETRIEVING, ("seed", "retrieval"), fit_weights),
+        Stage("evaluate", (*RETRIEVING, "blend"), ("seed", "retrieval", "evaluation"), evaluate_lists),
     )
 }
 """Every stage by name, in the order of the flow."""

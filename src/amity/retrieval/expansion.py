@@ -1,11 +1,24 @@
 """Query expansion: a query asks with the vectors of some of its friends too (Kung et al., SIGIR 2024)."""
 
+from typing import Literal
+
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from numpy import ndarray
+from pydantic import PositiveInt
 
 from amity.graph import Adjacency
 from amity.kernels import kernel, mix
+from amity.section import Section
+
+
+class ExpansionConfig(Section):
+    """How friends help a query to ask."""
+
+    by: Literal["none", "mean", "max", "fusion"] = "none"
+    """Not at all; by the mean of all vectors; by the best score that one of them gives; by fusing their lists."""
+    friends: PositiveInt = 5
+    """How many friends ask with a query, at most; they are drawn by lot."""
 
 
 def choose_friends(
@@ -18,6 +31,15 @@ def choose_friends(
     chosen = np.full((len(queries), count), -1, np.int64)
     _choose(friends.indptr, friends.indices, np.asarray(queries, np.int64), mix(seed), chosen)
     return chosen
+
+
+def mean_vectors(
+    vectors: Float[ndarray, "nodes dim"], queries: Int64[ndarray, "queries"], friends: Int64[ndarray, "queries count"]
+) -> Float[ndarray, "queries dim"]:
+    """The mean of the vectors of each query and its friends; a place of -1 is nobody."""
+    present = friends >= 0
+    sums = np.einsum("qcd,qc->qd", vectors[np.maximum(friends, 0)].astype(np.float32), present.astype(np.float32))
+    return (vectors[queries] + sums) / (1 + present.sum(1, dtype=np.float32))[:, None]
 
 
 @kernel

@@ -1,44 +1,88 @@
-"""Lists of several recommenders made one: reciprocal-rank fusion (Cormack, Clarke and Büttcher, 2009)."""
+"""Lists of several recommenders made one."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 
 from amity.index.hits import NOBODY, Hits
+from amity.kernels import kernel, mix
 
 CONSTANT = 60.0
-"""What is added to every rank, the constant of the paper: the larger, the less the first places count."""
+"""What is added to every rank, as in the paper: the larger, the less the first places count."""
 
 
-def fuse(lists: Sequence[Hits], weights: Float[ndarray, "lists queries"], *, k: int) -> Hits:
-    """The k candidates of each query with the largest Σ_l w_l / (60 + rank_l), best first; ranks begin with 1.
+def fuse(
+    lists: Sequence[Hits],
+    weights: Float[ndarray, "lists queries"],
+    *,
+    k: int,
+    names: Int64[ndarray, "queries"],
+    seed: int,
+) -> Hits:
+    """Reciprocal-rank fusion: the k candidates of each query with the largest Σ_l w_l / (60 + rank_l), best first.
 
-    The lists, of any lengths, answer the same queries. A candidate that a list does not hold gets nothing from it;
-    equal sums are ordered by row. Scores are the sums; what is missing at the end of a list is nobody.
+    Cormack, Clarke and Büttcher (2009); ranks begin with 1. The lists, of any lengths, answer the same queries; a
+    candidate that a list does not hold gets nothing from it. Equal sums are ordered by a seeded hash of the query's
+    name and the candidate. Scores are the sums; places that stay empty have row -1 and score -inf.
     """
-    num_queries = len(lists[0].rows)
+    rows, shares = align(lists)
+    return _best(rows, np.einsum("lq,lqp->qp", weights, shares), k, names, seed)
+
+
+def align(
+    lists: Sequence[Hits],
+) -> tuple[Int64[ndarray, "queries places"], Float64[ndarray, "lists queries places"]]:
+    """Everybody in the lists of each query, once, -1 in places to spare; and 1 / (60 + rank) by each list, else 0."""
+    rows, begins, order = _side_by_side(lists)
+    shares = np.zeros((len(lists), *rows.shape))
+    first = 0
+    for number, hits in enumerate(lists):
+        last = first + hits.rows.shape[1]
+        worth = np.zeros(rows.shape)
+        worth[:, first:last] = 1.0 / (CONSTANT + 1.0 + np.arange(last - first))
+        shares[number, begins] = np.add.reduceat(np.take_along_axis(worth, order, 1).ravel(), np.flatnonzero(begins))
+        first = last
+    return np.where(begins, rows, NOBODY), shares
+
+
+def keep_best(lists: Sequence[Hits], *, k: int, names: Int64[ndarray, "queries"], seed: int) -> Hits:
+    """The k candidates of each query with the largest score that any of the lists gives; ties as in `fuse`."""
+    rows, begins, order = _side_by_side(lists)
+    scores = np.take_along_axis(np.concatenate([hits.scores for hits in lists], axis=1), order, 1)
+    largest = np.zeros(rows.shape)
+    largest[begins] = np.maximum.reduceat(scores.ravel(), np.flatnonzero(begins))
+    return _best(np.where(begins, rows, NOBODY), largest, k, names, seed)
+
+
+def _side_by_side(lists: Sequence[Hits]) -> tuple[ndarray, ndarray, ndarray]:
+    """The rows of all lists, sorted query by query; where those of a candidate begin; and the order that sorts."""
     rows = np.concatenate([hits.rows for hits in lists], axis=1)
-    shares = np.concatenate([_shares(hits, weight) for hits, weight in zip(lists, weights, strict=True)], axis=1)
     order = np.argsort(rows, axis=1, kind="stable")
-    rows, shares = np.take_along_axis(rows, order, 1), np.take_along_axis(shares, order, 1)
-    # Equal rows stand side by side: their sum goes to the first of each.
+    rows = np.take_along_axis(rows, order, 1)
     begins = np.ones(rows.shape, np.bool_)
     begins[:, 1:] = rows[:, 1:] != rows[:, :-1]
-    sums = np.zeros(rows.shape)
-    sums[begins] = np.add.reduceat(shares.ravel(), np.flatnonzero(begins.ravel()))
-    sums[~begins | (rows == NOBODY)] = -np.inf
-    best = np.argsort(-sums, axis=1, kind="stable")[:, :k]
-    found, scores = np.full((num_queries, k), NOBODY, np.int64), np.full((num_queries, k), -np.inf, np.float32)
-    found[:, : best.shape[1]], scores[:, : best.shape[1]] = (
-        np.take_along_axis(rows, best, 1),
-        np.take_along_axis(sums, best, 1),
-    )
-    return Hits(np.where(np.isfinite(scores), found, NOBODY), scores)
+    return rows, begins, order
 
 
-def _shares(hits: Hits, weights: Float[ndarray, "queries"]) -> Float[ndarray, "queries k"]:
-    """What each place of a list is worth; 0 where nobody stands."""
-    worth = 1.0 / (CONSTANT + 1.0 + np.arange(hits.rows.shape[1]))
-    return np.where(hits.rows == NOBODY, 0.0, weights[:, None] * worth)
+def _best(rows: ndarray, scores: ndarray, k: int, names: ndarray, seed: int) -> Hits:
+    """The k candidates of each query whose scores are largest."""
+    scores = np.where(rows == NOBODY, -np.inf, scores)
+    best = np.lexsort((_lots(rows, names, mix(seed)), -scores), axis=1)[:, :k]
+    found = np.full((len(rows), k), NOBODY, np.int64)
+    kept = np.full((len(rows), k), -np.inf, np.float32)
+    kept[:, : best.shape[1]] = np.take_along_axis(scores, best, 1)
+    found[:, : best.shape[1]] = np.take_along_axis(rows, best, 1)
+    return Hits(found, kept)
+
+
+@kernel
+def _lots(rows, names, key):
+    """A hash of each candidate of each query, by which ties fall."""
+    lots = np.empty(rows.shape, np.int64)
+    for query in range(len(rows)):
+        own = mix(key ^ names[query])
+        for place in range(rows.shape[1]):
+            lots[query, place] = mix(own + rows[query, place])
+    return lots

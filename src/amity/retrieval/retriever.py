@@ -1,6 +1,6 @@
 """The retriever: for a node of the graph, the candidates it is not connected to yet, best first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,9 +9,12 @@ from numpy import ndarray
 
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, RetrievalError
-from amity.graph import Adjacency
+from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
 from amity.retrieval.candidates import Candidates
+from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
+from amity.retrieval.fusion import fuse, keep_best
+from amity.retrieval.heuristics import Recommender
 
 COMPARED = 65536
 """How many vectors are compared at once with those of an index."""
@@ -28,6 +31,10 @@ class Retriever:
     embeddings: Embeddings
     index: Index
     """Over the vectors of the candidates, in the order of their rows."""
+    expansion: ExpansionConfig = field(default_factory=ExpansionConfig)
+    """Whose vectors a query asks with beside its own."""
+    seed: int = 0
+    """Draws the friends that ask with a query."""
 
     @classmethod
     def build(
@@ -43,7 +50,7 @@ class Retriever:
         vectors = embeddings.vectors[graph.candidates.rows]
         asking = None if graph.queries is graph.candidates else embeddings.vectors[graph.queries.rows]
         index = build_index(vectors, config or IndexConfig(), seed=seed, asking=asking, device=device)
-        return cls(embeddings, index)
+        return cls(embeddings, index, seed=seed)
 
     @classmethod
     def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
@@ -70,23 +77,26 @@ class Retriever:
                 f"Queries are rows of the graph, 0 to {graph.num_nodes - 1:,}; found {queries.min()} to "
                 f"{queries.max()}. Ask for rows that graph.row(id) gives."
             )
-        excluded = self._excluded(queries, known)
-        hits = self.index.search(self.embeddings.vectors[queries], k=k, excluded=excluded, names=queries)
-        first = graph.candidates.first
-        return Hits(np.where(hits.rows < 0, hits.rows, hits.rows + first), hits.scores)
+        excluded, vectors = self._excluded(queries, known), self.embeddings.vectors
+        if self.expansion.by == "none":
+            return self._ask(vectors[queries], queries, excluded, k)
+        friends = choose_friends(graph.target.adjacency, queries, count=self.expansion.friends, seed=self.seed)
+        if self.expansion.by == "mean":
+            return self._ask(mean_vectors(vectors, queries, friends), queries, excluded, k)
+        lists = [self._ask(vectors[queries], queries, excluded, k)]
+        lists += [self._ask(vectors[np.maximum(one, 0)], queries, excluded, k).where(one >= 0) for one in friends.T]
+        if self.expansion.by == "max":
+            return keep_best(lists, k=k, names=queries, seed=self.seed)
+        return fuse(lists, np.ones((len(lists), len(queries))), k=k, names=queries, seed=self.seed)
+
+    def _ask(self, vectors: ndarray, queries: ndarray, excluded: Adjacency, k: int) -> Hits:
+        """The k best rows of the graph for each vector, less what the query is not to get."""
+        hits = self.index.search(vectors, k=k, excluded=excluded, names=queries)
+        return Hits(np.where(hits.rows < 0, hits.rows, hits.rows + self.embeddings.graph.candidates.first), hits.scores)
 
     def top_k(self, raw_id: int | str, k: int = 10) -> Candidates:
-        """The k best candidates of one node by its raw id: `42`, `"42"`, or `"user:42"` where the kind must be said.
-
-        All that are eligible where there are fewer than k. Raises `RetrievalError` for k < 1 and an id that is not
-        in the graph.
-        """
-        graph = self.embeddings.graph
-        row = graph.row(raw_id)
-        hits = self.search(np.array([row]), k=min(k, graph.candidates.count))
-        found = hits.rows[0][hits.rows[0] >= 0]
-        ids = graph.candidates.vocabulary.ids(found - graph.candidates.first)
-        return Candidates(raw_id, graph.candidates.name, tuple(ids), tuple(map(float, hits.scores[0][: len(found)])))
+        """The k best candidates of one node by its raw id: see `top_k`."""
+        return top_k(self, self.embeddings.graph, raw_id, k)
 
     def _excluded(self, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
         """The positions among the candidates that each query must not get: itself, its friends, those known."""
@@ -101,6 +111,18 @@ class Retriever:
         keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
         starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
         return Adjacency(starts, keys % graph.candidates.count)
+
+
+def top_k(recommender: Recommender, graph: Graph, raw_id: int | str, k: int = 10) -> Candidates:
+    """The k best candidates of one node by its raw id: `42`, `"42"`, or `"user:42"` where the kind must be said.
+
+    All that are eligible where there are fewer than k. Raises `RetrievalError` for k < 1 and an id that is not in the
+    graph.
+    """
+    hits = recommender.search(np.array([graph.row(raw_id)]), k=min(k, graph.candidates.count))
+    found = hits.rows[0][hits.rows[0] >= 0]
+    ids = graph.candidates.vocabulary.ids(found - graph.candidates.first)
+    return Candidates(raw_id, graph.candidates.name, tuple(ids), tuple(map(float, hits.scores[0][: len(found)])))
 
 
 def _same(vectors: ndarray, others: ndarray) -> bool:
