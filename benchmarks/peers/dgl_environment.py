@@ -36,7 +36,7 @@ class DglSampler:
     def __init__(self, folder: Path, fanout: tuple[int, ...], *, processes: int = 1, threads: int = 1) -> None:
         program = Path(__file__).with_name("dgl_sampling.py")
         command = [str(make_environment()), str(program), str(folder), *map(str, fanout)]
-        settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "DGLBACKEND": "pytorch"}
+        settings = {"OMP_NUM_THREADS": str(threads), "DGLBACKEND": "pytorch"}
         env = {**os.environ, **settings, "PYTHONPATH": ""}
         pipe = subprocess.PIPE
         self._processes = [
