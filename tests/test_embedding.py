@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
 from amity.embedding.embedding import fill_vectors
@@ -169,3 +170,19 @@ def test_a_node_without_friends_or_features_gets_a_finite_vector(make_friend_gra
     lonely = make_friend_graph(np.array([0, 1]), np.array([1, 2]), num_nodes=5)
     vectors = embed_graph(shaken_model(lonely, "gat"), lonely).vectors
     assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("powers", [(-0.7, -0.5), (0.0, -1.0)])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_message_pass_is_the_product_with_the_scaled_adjacency(
+    graph: Graph, tmp_path: Path, on_disk: bool, powers: tuple[float, float]
+):
+    model = shaken_model(graph, "gat", {})
+    plain = embed_graph(model, graph).vectors
+    config = EmbeddingConfig(message_pass=0.3, heard_power=powers[0], sent_power=powers[1], chunk=50)
+    found = embed_graph(model, graph, tmp_path / "embeddings" if on_disk else None, config).vectors
+    edges = graph.messages
+    matrix = csr_matrix((np.ones(len(edges.indices)), edges.indices, edges.indptr), shape=(graph.num_nodes,) * 2)
+    degrees = np.maximum(edges.degrees(), 1).astype(float)[:, None]
+    heard = degrees ** powers[0] * (matrix @ (degrees ** powers[1] * plain))
+    np.testing.assert_allclose(found, 0.7 * plain + 0.3 * heard, rtol=1e-4, atol=1e-5)

@@ -5,6 +5,7 @@ from amity.evaluation.comparison import compare, read_per_query, write_per_query
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.page import render_page
 from amity.evaluation.report import comparison_table, make_report, results_table, write_report
+from amity.evaluation.transfer import negative_transfer
 
 __all__ = [
     "Evaluation",
@@ -15,6 +16,7 @@ __all__ = [
     "evaluate_baselines",
     "fit_blend",
     "make_report",
+    "negative_transfer",
     "read_per_query",
     "render_page",
     "results_table",

@@ -7,6 +7,7 @@ from typing import Any
 
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.style import CSS
+from amity.evaluation.transfer import negative_transfer, transfer_table
 from amity.retrieval.heuristics import HEURISTICS
 
 NAMES = {
@@ -38,6 +39,7 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _by_degree(report),
         _by_distance(report),
         *_training(history),
+        _transfer(negative_transfer(history)),
         _amounts(report, "seconds", "Time", "Seconds a stage took."),
         _amounts(report, "peak_rss_bytes", "Memory", "The most a stage held at once."),
         _numbers(report),
@@ -177,6 +179,16 @@ def _curve(history: Sequence[dict[str, Any]], key: str, title: str, note: str) -
     ticks = {f"{step:,.0f}": step / last for step in (0, last // 2, last)}
     series = [Series(title, "c0", [Mark(value) for value in values])]
     return _section(title, note, curves(series, [step / last for step in steps], ticks, sentence=note))
+
+
+def _transfer(found: dict[str, dict[str, Any]]) -> str:
+    note = (
+        "Cosines between the gradient of each auxiliary objective and that of retrieval over the encoder's parameters, "
+        "in each third of training; and with the gradient of the queries alone that have so many known friends. Below "
+        "zero, the objective pulls against retrieval. Length is that of its gradient, as a share of retrieval's."
+    )
+    table = f"<div class='scroll'>{transfer_table(found)}</div>"
+    return _section("Do the objectives agree?", note, table) if found else ""
 
 
 def _amounts(report: Report, key: str, title: str, note: str) -> str:

@@ -22,6 +22,7 @@ from amity.evaluation import (
     evaluate_baselines,
     fit_blend,
     make_report,
+    negative_transfer,
     read_per_query,
     write_per_query,
     write_report,
@@ -199,7 +200,8 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     report = make_report(found, baselines, graph, parts)
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
-    write_report({**about, **report}, directory, read_metrics(work.run.path / LOG))
+    history = read_metrics(work.run.path / LOG)
+    write_report({**about, **report, "negative_transfer": negative_transfer(history)}, directory, history)
     return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
 
 
