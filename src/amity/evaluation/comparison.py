@@ -1,5 +1,6 @@
 """Runs side by side: paired differences on the same queries and the same truth."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ COLUMNS = (*IDENTITY, "degree", "num_targets")
 """Columns that are not metrics."""
 
 
-def per_query_table(evaluation: Evaluation, graph: Graph, truth: Adjacency) -> pa.Table:
+def per_query_table(
+    evaluation: Evaluation, graph: Graph, truth: Adjacency, beside: Mapping[str, Evaluation] | None = None
+) -> pa.Table:
     """The values of each query, to be kept for later comparisons.
 
     Columns: `query`, its raw id; `truth`, a hash of the raw ids of its held-out targets; `degree`, `num_targets`;
-    and one float64 column a metric.
+    one float64 column a metric; and one a metric of each evaluation of the same queries `beside`, as `ppr/recall@50`.
     """
     rows, kind = evaluation.queries, graph.candidates
     return pa.table(
@@ -32,13 +35,24 @@ def per_query_table(evaluation: Evaluation, graph: Graph, truth: Adjacency) -> p
             "degree": evaluation.degrees,
             "num_targets": evaluation.num_targets,
             **evaluation.values,
+            **{
+                f"{name}/{metric}": values
+                for name, one in (beside or {}).items()
+                for metric, values in one.values.items()
+            },
         }
     )
 
 
-def write_per_query(evaluation: Evaluation, graph: Graph, truth: Adjacency, path: Path) -> None:
+def write_per_query(
+    evaluation: Evaluation,
+    graph: Graph,
+    truth: Adjacency,
+    path: Path,
+    beside: Mapping[str, Evaluation] | None = None,
+) -> None:
     """Write `per_query_table` as Parquet."""
-    pq.write_table(per_query_table(evaluation, graph, truth), path, compression="zstd")
+    pq.write_table(per_query_table(evaluation, graph, truth, beside), path, compression="zstd")
 
 
 def read_per_query(path: Path) -> pa.Table:
@@ -75,7 +89,8 @@ def compare(tables: dict[str, pa.Table], config: EvaluationConfig | None = None,
     first = tables[names[0]]
     for name in names[1:]:
         _refuse_unlike(names[0], first, name, tables[name])
-    shared = [c for c in first.column_names if c not in COLUMNS and all(c in t.column_names for t in tables.values())]
+    own = [c for c in first.column_names if c not in COLUMNS and "/" not in c]
+    shared = [c for c in own if all(c in table.column_names for table in tables.values())]
     values = {name: {metric: table[metric].to_numpy() for metric in shared} for name, table in tables.items()}
     degrees = first["degree"].to_numpy()
     gaps = {name: {m: values[name][m] - values[names[0]][m] for m in shared} for name in names[1:]}

@@ -196,7 +196,7 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     found = evaluate(recommender, graph, test, config.evaluation, seed=seed, vectors=vectors)
     parts = {} if recommender is retriever else {VECTORS: verbs.evaluate(retriever, test, config.evaluation, seed=seed)}
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
-    write_per_query(found, graph, test.truth, directory / "per_query.parquet")
+    write_per_query(found, graph, test.truth, directory / "per_query.parquet", beside=parts | baselines)
     report = make_report(found, baselines, graph, parts)
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
