@@ -107,7 +107,7 @@ def page(results: dict[str, dict[str, list[Found]]], arms: Sequence[str]) -> str
             "",
             "Made by `python experiments/table.py DATA`. Every candidate is ranked but the query itself and its train",
             "friends; means over seeds, each with a split of its own. Intervals of paired differences are of 95%, from",
-            "bootstrap samples of seeds and of queries. Arms are what the vectors find alone; the blend is with heuristics.",
+            "bootstrap samples of seeds and queries. Arms are what vectors find alone; the blend is with heuristics.",
             "",
             f"## {METRIC}",
             "",
