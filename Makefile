@@ -19,7 +19,7 @@ PRUNE := $(BIN)/python -c 'import pathlib, shutil, sysconfig; torch = pathlib.Pa
   shutil.rmtree(torch / "test", ignore_errors=True); \
   [path.unlink() for pattern in ("test_*", "*Test") for path in torch.glob("bin/" + pattern)]'
 
-.PHONY: help install demo test test-all check bench clean
+.PHONY: help install demo test test-all check bench table table-small clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,16 @@ check: $(VENV)/.tested  ## style, types, and the order of the layers
 
 bench: $(VENV)/.tested $(VENV)/.peers  ## measure every benchmark again and write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/write_results.py
+
+# Where the data sets lie that `make table` trains on.
+DATA ?= ../shared/data
+
+table: install  ## train every arm on every network, and write experiments/RESULTS.md (hours; goes on where it was)
+	$(BIN)/python experiments/table.py $(DATA)
+
+table-small: install  ## three networks, two arms, three seeds, into runs/table-small.md (minutes)
+	$(BIN)/python experiments/table.py $(DATA) --seeds 3 --networks fb100_reed lastfm_hetrec foursquare_nyc \
+	  --arms gat both --page runs/table-small.md
 
 clean:  ## remove the environment, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
