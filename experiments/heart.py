@@ -78,7 +78,7 @@ def heuristics(data: Path) -> dict:
     return {name: _lookup(product) for name, product in products.items()}
 
 
-def _lookup(product: csr_matrix):  # noqa: ANN202 (a function from pairs to scores)
+def _lookup(product: csr_matrix):
     return lambda asked: np.asarray(product[asked[:, 0], asked[:, 1]]).ravel()
 
 
@@ -93,12 +93,12 @@ def encode(data: Path, settings: Path | None, seed: int) -> np.ndarray:
         return np.array(embeddings.vectors[rows], np.float64)
 
 
-def by_vectors(vectors: np.ndarray):  # noqa: ANN201 (a function from pairs to scores)
+def by_vectors(vectors: np.ndarray):
     """Inner products as scores."""
     return lambda asked: np.einsum("pd,pd->p", vectors[asked[:, 0]], vectors[asked[:, 1]])
 
 
-def judge(data: Path, setting: str, score) -> float:  # noqa: ANN001 (a function from pairs to scores)
+def judge(data: Path, setting: str, score) -> float:
     """MRR x 100 of the test citations."""
     positives = score(pairs(data / "test_pos.parquet"))
     if setting == "existing":
