@@ -171,9 +171,24 @@ def test_no_friend_is_recommended_not_even_one_that_was_held_out_of_training(typ
 def test_compare_shows_paired_differences(type_in, path: Path, finished: Path):
     assert type_in("run", path, "--encoder.popularity", "0.9", "--quiet").code == 0
     document = type_in("compare", finished, path, "--json").document
-    assert document["runs"] == [str(finished), str(path)]
+    assert document["arms"] == [str(finished), str(path)]
     assert "low" in document["differences"][str(path)]["recall@10"]
     assert "recall@10" in type_in("compare", finished, path).out
+
+
+def test_compare_takes_arms_of_runs_that_differ_by_seed(type_in, path: Path, finished: Path, tmp_path: Path):
+    other = shutil.copytree(path, tmp_path / "lr=0.1,seed=1")
+    assert type_in("run", other, "--seed", "1", "--quiet").code == 0
+    named = shutil.copytree(other, tmp_path / "other")
+    typed = [f"base={finished},{named}", f"same={named},{path}"]
+    document = type_in("compare", *typed, "--json").document
+    assert (document["arms"], document["seeds"]) == (["base", "same"], [0, 1])
+    assert document["runs"] == {"base": [str(finished), str(named)], "same": [str(named), str(path)]}
+    assert document["differences"]["same"]["recall@10"]["value"] == 0
+    assert "seeds: 0, 1; differences are paired" in type_in("compare", *typed).out
+    unlike = type_in("compare", finished, other)  # a run whose name looks like an arm's
+    assert unlike.code == 2
+    assert f"{other} seed 1. Give both a run of each seed" in " ".join(unlike.err.split())
 
 
 def test_doctor_says_what_is_installed(type_in):
@@ -208,6 +223,10 @@ MISTAKES = {
         "The setting `-k` cannot stand: Input should be greater than 0",
     ),
     "one run to compare": (["compare", "{path}"], "two runs"),
+    "a run beside itself": (["compare", "{path}", "{path}"], "Two arms are called"),
+    "a seed twice in an arm": (["compare", "{path}", "b={path},{path}"], "The arm b has two runs of seed 0"),
+    "an arm without runs": (["compare", "{path}", "b="], "`b=` is no arm"),
+    "an arm of no run": (["compare", "{path}", "b={path},nowhere"], "nowhere is no run of amity"),
 }
 
 

@@ -1,18 +1,20 @@
-"""Two runs are compared query by query, or refused."""
+"""Arms are compared seed by seed and query by query, or refused."""
 
 import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation.comparison import compare, per_query_table, read_per_query, write_per_query
-from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
+from amity.evaluation.evaluate import Evaluation, EvaluationConfig, estimate_by_degree, evaluate
 from amity.evaluation.report import comparison_table
+from amity.evaluation.statistics import holm
 from amity.graph import Adjacency, Graph, NodeKind, Vocabulary, from_pairs
 from amity.graph.vocabulary import hash_strings, integer_vocabulary, new_slots
 from amity.retrieval.heuristics import heuristic
@@ -40,15 +42,17 @@ def run(name: str, graph: Graph, truth: Adjacency, config: EvaluationConfig = QU
 
 def test_a_run_does_not_differ_from_itself(graph, truth):
     table = per_query_table(run("ppr", graph, truth), graph, truth)
-    gap = compare({"one": table, "same": table}, QUICK)["differences"]["same"]["recall@10"]
+    gap = compare({"one": {0: table}, "same": {0: table}}, QUICK)["differences"]["same"]["recall@10"]
     assert (gap["value"], gap["low"], gap["high"]) == (0, 0, 0)
+    assert gap["relative"] == {"value": 0, "low": 0, "high": 0, "queries": len(table)}
+    assert (gap["p"], gap["p_adjusted"]) == (1, 1)
 
 
 def test_differences_are_taken_query_by_query(graph, truth, tmp_path: Path):
     runs = {name: run(name, graph, truth) for name in ("popularity", "ppr")}
     for name, one in runs.items():
         write_per_query(one, graph, truth, tmp_path / f"{name}.parquet")
-    found = compare({name: read_per_query(tmp_path / f"{name}.parquet") for name in runs}, QUICK)
+    found = compare({name: {0: read_per_query(tmp_path / f"{name}.parquet")} for name in runs}, QUICK)
     gaps = runs["ppr"].values["recall@10"] - runs["popularity"].values["recall@10"]
     gap = found["differences"]["ppr"]["recall@10"]
     assert gap["value"] == pytest.approx(gaps.mean())
@@ -59,7 +63,7 @@ def test_differences_are_taken_query_by_query(graph, truth, tmp_path: Path):
 
 
 def test_turning_a_comparison_around_turns_its_signs(graph, truth):
-    tables = {name: per_query_table(run(name, graph, truth), graph, truth) for name in ("popularity", "ppr")}
+    tables = {name: {0: per_query_table(run(name, graph, truth), graph, truth)} for name in ("popularity", "ppr")}
     there = compare(tables, QUICK)["differences"]["ppr"]["mrr"]
     back = compare(dict(reversed(tables.items())), QUICK)["differences"]["popularity"]["mrr"]
     assert (there["value"], there["low"], there["high"]) == pytest.approx((-back["value"], -back["high"], -back["low"]))
@@ -67,7 +71,7 @@ def test_turning_a_comparison_around_turns_its_signs(graph, truth):
 
 def test_other_queries_are_refused(graph, truth):
     tables = {"all": QUICK, "some": QUICK.model_copy(update={"queries": 20})}
-    tables = {name: per_query_table(run("ppr", graph, truth, c), graph, truth) for name, c in tables.items()}
+    tables = {name: {0: per_query_table(run("ppr", graph, truth, c), graph, truth)} for name, c in tables.items()}
     with pytest.raises(ConfigError, match=r"all and some cannot be compared.*different queries"):
         compare(tables, QUICK)
 
@@ -77,7 +81,7 @@ def test_another_truth_is_refused(graph, truth):
     row = int(np.flatnonzero(truth.degrees() == 1)[0])
     targets[truth.indptr[row]] = (targets[truth.indptr[row]] + 1) % 80
     other = replace(truth, indices=targets)
-    tables = {name: per_query_table(run("ppr", graph, t), graph, t) for name, t in (("a", truth), ("b", other))}
+    tables = {name: {0: per_query_table(run("ppr", graph, t), graph, t)} for name, t in (("a", truth), ("b", other))}
     with pytest.raises(ConfigError, match="for 1 of"):
         compare(tables, QUICK)
 
@@ -108,18 +112,21 @@ def test_string_ids_are_kept_as_they_are(graph, truth):
 
 def test_a_comparison_is_shown_with_its_intervals(graph, truth):
     tables = {name: per_query_table(run(name, graph, truth), graph, truth) for name in ("popularity", "ppr")}
-    found = compare({"runs/[red]a": tables["popularity"], "b": tables["ppr"]}, QUICK)
+    found = compare({"runs/[red]a": {0: tables["popularity"]}, "b": {0: tables["ppr"]}}, QUICK)
     console = Console(width=160, file=io.StringIO())
     with console.capture() as capture:
         console.print(comparison_table(found))
     gap = found["differences"]["b"]["recall@10"]
     assert f"{gap['value']:+.4f} ({gap['low']:+.4f}, {gap['high']:+.4f})" in capture.get()
+    assert f"{gap['relative']['value']:+.1f} %  p {gap['p_adjusted']:.3f}" in capture.get()
     assert "runs/[red]a" in capture.get()
+    about = f"for the {found['family']['size']} comparisons of recall@10: b against runs/[red]a"
+    assert about in " ".join(capture.get().split())
 
 
 def test_one_run_alone_is_refused(graph, truth):
     with pytest.raises(ConfigError, match="two runs or more"):
-        compare({"only": per_query_table(run("ppr", graph, truth), graph, truth)})
+        compare({"only": {0: per_query_table(run("ppr", graph, truth), graph, truth)}})
 
 
 def test_files_that_are_no_such_table_are_refused(graph, truth, tmp_path: Path):
@@ -132,3 +139,99 @@ def test_files_that_are_no_such_table_are_refused(graph, truth, tmp_path: Path):
     pq.write_table(per_query_table(run("ppr", graph, truth), graph, truth).drop_columns(["truth"]), path)
     with pytest.raises(ArtifactError, match="no truth column"):
         read_per_query(path)
+
+
+SEEDS = (0, 1, 5)
+
+
+def made_table(values: np.ndarray, *, seed: int = 0) -> pa.Table:
+    """A table of queries that found so much, with degrees 0 to 3 and a query's seed among its ids."""
+    queries = np.arange(len(values)) + 1000 * seed
+    degrees, ones = queries % 4, np.ones(len(values), int)
+    return pa.table({"query": queries, "truth": queries, "degree": degrees, "num_targets": ones, "recall@10": values})
+
+
+def made_arms(*effects: float, queries: int = 40, seed: int = 0) -> dict[str, dict[int, pa.Table]]:
+    """An arm for each effect on what the queries of three seeds find; no two seeds have the same queries."""
+    rng = np.random.default_rng(seed)
+    bases = {one: rng.random(queries + one) for one in SEEDS}
+    return {
+        f"arm {number}": {
+            one: made_table(base + effect + 0.1 * rng.normal(size=len(base)), seed=one) for one, base in bases.items()
+        }
+        for number, effect in enumerate(effects)
+    }
+
+
+def test_the_mean_is_over_seeds_of_means_over_queries():
+    arms = made_arms(0.0, 0.1)
+    found = compare(arms, QUICK)
+    gap = found["differences"]["arm 1"]["recall@10"]
+    tables = [[arm[one]["recall@10"].to_numpy() for one in SEEDS] for arm in arms.values()]
+    gaps = [(b - a).mean() for a, b in zip(*tables, strict=True)]
+    base = np.mean([a.mean() for a in tables[0]])
+    assert (found["seeds"], found["queries"]) == ([0, 1, 5], sum(40 + one for one in SEEDS))
+    assert gap["value"] == pytest.approx(np.mean(gaps))
+    assert gap["low"] < np.mean(gaps) < gap["high"]
+    assert gap["relative"]["value"] == pytest.approx(100 * np.mean(gaps) / base)
+    assert gap["relative"]["low"] < gap["relative"]["value"] < gap["relative"]["high"]
+    members = np.concatenate([arms["arm 0"][one]["degree"].to_numpy() for one in SEEDS]) == 0
+    assert gap["by_degree"]["0"]["queries"] == members.sum()
+
+
+def test_arms_that_are_the_same_do_not_differ_and_turned_around_they_differ_the_other_way():
+    arms = made_arms(0.0, 0.05)
+    one, other = arms.values()
+    same = compare({"a": one, "b": one}, QUICK)["differences"]["b"]["recall@10"]
+    assert (same["value"], same["low"], same["high"], same["p_adjusted"]) == (0, 0, 0, 1)
+    there = compare({"a": one, "b": other}, QUICK)["differences"]["b"]["recall@10"]
+    back = compare({"b": other, "a": one}, QUICK)["differences"]["a"]["recall@10"]
+    assert (there["value"], there["low"], there["high"]) == pytest.approx((-back["value"], -back["high"], -back["low"]))
+    assert there["p"] == back["p"]
+
+
+def test_one_seed_is_estimated_as_a_report_estimates(graph, truth):
+    runs = {name: run(name, graph, truth) for name in ("popularity", "ppr")}
+    gaps = {"gap": runs["ppr"].values["mrr"] - runs["popularity"].values["mrr"]}
+    expected = estimate_by_degree(gaps, runs["ppr"].degrees, QUICK, seed=3)["gap"]
+    tables = {name: {7: per_query_table(one, graph, truth)} for name, one in runs.items()}
+    found = compare(tables, QUICK, seed=3)["differences"]["ppr"]["mrr"]
+    for bucket, estimate in [("", expected), *expected.pop("by_degree").items()]:
+        entry = found["by_degree"][bucket] if bucket else found
+        numbers = [(entry[name], estimate[name]) for name in ("value", "low", "high")]
+        assert all(one is other or one == pytest.approx(other, rel=1e-12) for one, other in numbers)
+        assert entry["queries"] == estimate["queries"]
+
+
+def test_the_family_is_the_headline_of_every_arm_overall_and_by_degree():
+    arms = made_arms(0.0, 0.0, 0.2)
+    found = compare(arms, QUICK)
+    family = found["family"]
+    assert family == {
+        "metric": "recall@10",
+        "against": "arm 0",
+        "arms": ["arm 1", "arm 2"],
+        "degrees": ["0", "1-2", "3-5"],
+        "size": 8,
+    }
+    entries = [one["recall@10"] for one in found["differences"].values()]
+    members = [part for one in entries for part in (one, *one["by_degree"].values()) if part["queries"]]
+    adjusted = holm(np.array([one["p"] for one in members]))
+    assert [one["p_adjusted"] for one in members] == adjusted.tolist()
+    assert all("p_adjusted" not in part for part in entries[0]["by_degree"].values() if not part["queries"])
+    assert entries[1]["p_adjusted"] < 0.1 < entries[0]["p_adjusted"]
+
+
+def test_seeds_that_do_not_pair_are_refused():
+    one, other = made_arms(0.0, 0.1).values()
+    with pytest.raises(ConfigError, match=r"paired by their seed, and a has seeds 0, 1, 5, b seeds 0, 5"):
+        compare({"a": one, "b": {seed: other[seed] for seed in (0, 5)}}, QUICK)
+    with pytest.raises(ConfigError, match=r"different queries.*under seed 1"):
+        compare({"a": one, "b": {**other, 1: other[5]}}, QUICK)
+
+
+def test_a_headline_that_not_all_have_measured_is_refused():
+    one, other = made_arms(0.0, 0.1).values()
+    renamed = {seed: t.rename_columns([*t.column_names[:-1], "recall@20"]) for seed, t in other.items()}
+    with pytest.raises(ConfigError, match="cannot be compared by recall@10"):
+        compare({"a": one, "b": renamed}, QUICK)

@@ -1,4 +1,4 @@
-"""Intervals against closed forms and against scipy."""
+"""Intervals and p values against closed forms, simulations and scipy."""
 
 import math
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from amity.evaluation.statistics import DRAWS_AT_ONCE, bootstrap_means, estimate
+from amity.evaluation.statistics import (
+    DRAWS_AT_ONCE,
+    bootstrap_means,
+    bootstrap_means_over_seeds,
+    estimate,
+    holm,
+    p_value,
+    summarize_means,
+)
 
 
 def test_the_bootstrap_of_hits_is_binomial():
@@ -79,3 +87,70 @@ def test_resamples_are_drawn_in_pieces_that_leave_none_out():
     assert means.shape == (7, 1)
     assert len(np.unique(means)) == 7
     np.testing.assert_allclose(means, size / 2, rtol=0.01)
+
+
+def noisy_seeds(seeds: int, *, seed_noise: float, columns: int = 400, queries: int = 50) -> list[np.ndarray]:
+    """A table a seed of queries around 0, with noise of the seed so many times that of its mean over queries."""
+    rng = np.random.default_rng(6)
+    scale = seed_noise / math.sqrt(queries)
+    return [rng.normal(size=(queries, columns)) + scale * rng.normal(size=columns) for _ in range(seeds)]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "seed_noise", "least", "most"),
+    [(5, 0.0, 0.94, 1.0), (5, 1.0, 0.92, 0.99), (10, 1.0, 0.94, 1.0), (5, 10.0, 0.75, 0.92), (3, 10.0, 0.68, 0.86)],
+)
+def test_intervals_over_seeds_cover_as_often_as_is_said(seeds: int, seed_noise: float, least: float, most: float):
+    tables = noisy_seeds(seeds, seed_noise=seed_noise)
+    means = bootstrap_means_over_seeds(tables, resamples=400, seed=0)
+    found = summarize_means(tables, means, confidence=0.95)
+    assert least <= np.mean([one.low <= 0 <= one.high for one in found]) <= most
+
+
+def test_the_spread_of_means_over_seeds_has_both_levels():
+    tables = noisy_seeds(8, seed_noise=2.0, columns=3)
+    means = bootstrap_means_over_seeds(tables, resamples=6000, seed=0)
+    between = np.var([table.mean(axis=0) for table in tables], axis=0)
+    within = np.mean([table.var(axis=0) / len(table) for table in tables], axis=0)
+    np.testing.assert_allclose(means.var(axis=0), (between + within) / 8, rtol=0.08)
+
+
+def test_one_seed_is_resampled_as_queries_alone():
+    table = np.random.default_rng(8).random((30, 2))
+    over_seeds = bootstrap_means_over_seeds([table], resamples=50, seed=4)
+    np.testing.assert_array_equal(over_seeds, bootstrap_means(table, resamples=50, seed=4))
+
+
+def test_a_seed_without_queries_is_left_out():
+    tables = [np.array([[1.0], [3.0]]), np.empty((0, 1))]
+    means = bootstrap_means_over_seeds(tables, resamples=200, seed=0)
+    (found,) = summarize_means(tables, means, confidence=0.95)
+    assert (found.value, found.low, found.high, found.queries) == (2, 1, 3, 2)
+
+
+def test_p_values_are_below_alpha_where_the_interval_leaves_zero_out():
+    table = np.random.default_rng(9).normal(0.25, 1, size=(60, 300))
+    means = bootstrap_means(table, resamples=999, seed=0)
+    p_values = np.array([p_value(column) for column in means.T])
+    outside = [not one.low <= 0 <= one.high for one in estimate(table, resamples=999)]
+    assert 50 < sum(outside) < 250
+    assert np.count_nonzero((p_values < 0.05) != outside) <= 6
+    assert p_values.min() >= 2 / 1000
+
+
+def test_p_values_of_no_effect_are_spread_evenly():
+    means = bootstrap_means(np.random.default_rng(10).normal(size=(200, 500)), resamples=400, seed=0)
+    assert stats.kstest([p_value(column) for column in means.T], "uniform").statistic < 0.12
+
+
+def test_without_a_difference_p_is_1_and_without_queries_it_is_nothing():
+    assert p_value(np.zeros(100)) == 1
+    assert math.isnan(p_value(np.full(100, np.nan)))
+
+
+def test_holm_by_hand():
+    # Sorted .005, .01, .03, .04, by 4, 3, 2, 1: .02, .03, .06, .04; none may be below the one before it.
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
+    assert holm(np.array([0.02])) == [0.02]
+    assert len(holm(np.empty(0))) == 0

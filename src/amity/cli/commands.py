@@ -80,14 +80,18 @@ def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = S
 
 
 def compare(
-    *paths: Annotated[Path, Parameter(name="RUN", help="Runs; the first is what others are compared with.")],
+    *arms: Annotated[
+        str,
+        Parameter(
+            name="ARM", help="RUN, or NAME=RUN,RUN,...: runs that differ by seed. Others are compared with the first."
+        ),
+    ],
     output: Output = SPOKEN,
 ) -> None:
-    """Show by how much runs differ from the first, query by query, with intervals."""
-    runs = {str(path): pipeline.open_run(path, until="evaluate") for path in paths}
-    config = next(iter(runs.values())).config.evaluation if runs else None
-    comparison = compare_tables({name: work.values() for name, work in runs.items()}, config)
-    output.show(comparison_table(comparison), comparison)
+    """Show by how much arms differ from the first, by seed and query, with intervals."""
+    read = pipeline.read_arms(arms)
+    comparison = compare_tables(read.tables, read.config)
+    output.show(comparison_table(comparison), {**comparison, "runs": read.runs})
 
 
 def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:

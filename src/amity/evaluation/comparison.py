@@ -1,4 +1,4 @@
-"""Runs side by side: paired differences on the same queries and the same truth."""
+"""Runs side by side: differences paired by seed and by query, on the same queries and the same truth."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from amity.errors import ArtifactError, ConfigError
-from amity.evaluation.evaluate import Evaluation, EvaluationConfig, estimate_by_degree
+from amity.evaluation.evaluate import Evaluation, EvaluationConfig, Tables, by_degree
+from amity.evaluation.statistics import Estimate, bootstrap_means_over_seeds, holm, middle, p_value, summarize_means
 from amity.graph import Adjacency, Graph
 from amity.kernels import kernel, mix
 
@@ -70,43 +71,123 @@ def read_per_query(path: Path) -> pa.Table:
     return table
 
 
-def compare(tables: dict[str, pa.Table], config: EvaluationConfig | None = None, *, seed: int = 0) -> dict[str, Any]:
-    """What each run finds, and by how much it differs from the first, query by query.
+def compare(
+    arms: Mapping[str, Mapping[int, pa.Table]], config: EvaluationConfig | None = None, *, seed: int = 0
+) -> dict[str, Any]:
+    """What each arm finds, and by how much it differs from the first, seed by seed and query by query.
 
-    `tables` are those of `per_query_table` by the name of the run. Only metrics that all runs have are compared.
-    Buckets go by the degree in the first run. Returns
+    `arms` holds by the name of an arm, and by the seed of each of its runs, the tables of `per_query_table`. Seeds may
+    have queries of their own (a random split hangs on the seed): arms are paired within a seed, and a mean is over
+    seeds of means over queries. Intervals are of the bootstrap over seeds and over queries within them, over queries
+    alone where there is one seed. Only metrics that all runs have are compared. Buckets go by the degree in the first
+    arm. Returns
 
-        {"queries": ..., "runs": [...], "metrics": {run: {metric: estimate}}, "differences": {run: {metric: estimate}}}
+        {"arms": [...], "seeds": [...], "queries": ..., "family": {...},
+         "metrics": {arm: {metric: estimate}}, "differences": {arm: {metric: estimate}}}
 
-    with estimates as in `report.json`. Raises `ConfigError` where two runs were not asked the same.
+    with estimates as in `report.json`. Differences also have `relative`, in percent of the first arm's mean and
+    resampled with it, and `p`, of that difference alone. The *family* is what claims may rest on: recall at the
+    headline length of every arm but the first against the first, over all queries and in each degree bucket that has
+    any. In it `p_adjusted` is Holm's, for as many comparisons as the family holds; nothing else is adjusted.
+
+    Raises `ConfigError` where arms have other seeds, or two runs of one seed were not asked the same.
     """
     config = config or EvaluationConfig()
-    names = list(tables)
-    if len(names) < 2:
+    metrics = _check(arms, f"recall@{config.headline}")
+    first, *others = arms
+    seeds = sorted(arms[first])
+    columns = [(name, metric) for name in arms for metric in metrics]
+    tables = [np.column_stack([arms[name][one][metric].to_numpy() for name, metric in columns]) for one in seeds]
+    degrees = [arms[first][one]["degree"].to_numpy() for one in seeds]
+    entries = by_degree(lambda parts: _describe(parts, len(metrics), config, seed=seed), tables, degrees)
+    named = iter(entries)
+    found = {name: {metric: next(named) for metric in metrics} for name in arms}
+    differences = {name: {metric: next(named) for metric in metrics} for name in others}
+    family = _adjust(differences, f"recall@{config.headline}", first)
+    about = {"arms": list(arms), "seeds": seeds, "queries": sum(map(len, tables)), "family": family}
+    return {**about, "metrics": found, "differences": differences}
+
+
+def _describe(tables: Tables, num_metrics: int, config: EvaluationConfig, *, seed: int) -> list[dict[str, Any]]:
+    """Estimates of the columns, those of the first arm first, and then of the others' differences from the first."""
+    gaps = [
+        table[:, num_metrics:] - np.tile(table[:, :num_metrics], len(table.T) // num_metrics - 1) for table in tables
+    ]
+    whole = [np.hstack([table, gap]) for table, gap in zip(tables, gaps, strict=True)]
+    means = bootstrap_means_over_seeds(whole, resamples=config.resamples, seed=seed)
+    estimates = summarize_means(whole, means, confidence=config.confidence)
+    entries = [one.to_json() for one in estimates]
+    for column in range(len(tables[0].T), len(entries)):
+        base = column % num_metrics
+        value = _percent(estimates[column].value, estimates[base].value)
+        limits = middle(_percent(means[:, column], means[:, base]), config.confidence)
+        relative = Estimate(float(value), *limits, estimates[column].queries)
+        p = p_value(means[:, column])
+        entries[column] |= {"relative": relative.to_json(), "p": None if np.isnan(p) else p}
+    return entries
+
+
+def _adjust(differences: dict[str, dict[str, Any]], headline: str, first: str) -> dict[str, Any]:
+    """Give each difference of the family its adjusted p value, and say which these are."""
+    entries = [
+        one for found in differences.values() for one in (found[headline], *found[headline]["by_degree"].values())
+    ]
+    family = [entry for entry in entries if entry["queries"]]
+    for entry, adjusted in zip(family, holm(np.array([entry["p"] for entry in family])), strict=True):
+        entry["p_adjusted"] = float(adjusted)
+    buckets = [
+        bucket for bucket, entry in next(iter(differences.values()))[headline]["by_degree"].items() if entry["queries"]
+    ]
+    return {"metric": headline, "against": first, "arms": list(differences), "degrees": buckets, "size": len(family)}
+
+
+def _percent(gap: Any, base: Any) -> Any:
+    """NaN where there is nothing to be relative to."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(base) > 0, 100 * np.divide(gap, base), np.nan)
+
+
+def _check(arms: Mapping[str, Mapping[int, pa.Table]], headline: str) -> list[str]:
+    """Refuse arms that cannot be paired; the metrics that all runs have."""
+    if len(arms) < 2:
         raise ConfigError(
-            f"A comparison needs two runs or more, and there is {names[0] if names else 'none'}. Name another."
+            f"A comparison needs two runs or more, and there is {next(iter(arms), 'none')}. Name another: "
+            "RUN, or ARM=RUN,RUN for runs that differ by their seed."
         )
-    first = tables[names[0]]
-    for name in names[1:]:
-        _refuse_unlike(names[0], first, name, tables[name])
-    own = [c for c in first.column_names if c not in COLUMNS and "/" not in c]
-    shared = [c for c in own if all(c in table.column_names for table in tables.values())]
-    values = {name: {metric: table[metric].to_numpy() for metric in shared} for name, table in tables.items()}
-    degrees = first["degree"].to_numpy()
-    gaps = {name: {m: values[name][m] - values[names[0]][m] for m in shared} for name in names[1:]}
-    return {
-        "queries": len(first),
-        "runs": names,
-        "metrics": {name: estimate_by_degree(values[name], degrees, config, seed=seed) for name in names},
-        "differences": {name: estimate_by_degree(gaps[name], degrees, config, seed=seed) for name in names[1:]},
-    }
+    first, *others = arms
+    for name in others:
+        _refuse_unpaired(first, sorted(arms[first]), name, sorted(arms[name]))
+        for seed, table in arms[first].items():
+            _refuse_unlike(first, table, name, arms[name][seed], seed=seed)
+    tables = [table for arm in arms.values() for table in arm.values()]
+    metrics = [name for name in tables[0].column_names if name not in COLUMNS and "/" not in name]
+    shared = [name for name in metrics if all(name in table.column_names for table in tables)]
+    if headline not in shared:
+        raise ConfigError(
+            f"These runs cannot be compared by {headline}, the headline of the first: not all have measured it. "
+            "Evaluate them with the same `evaluation.k` and `evaluation.headline`."
+        )
+    return shared
 
 
-def _refuse_unlike(first_name: str, first: pa.Table, name: str, table: pa.Table) -> None:
+def _refuse_unpaired(first: str, seeds: list[int], name: str, others: list[int]) -> None:
+    if seeds != others:
+        raise ConfigError(
+            f"{first} and {name} cannot be compared: runs are paired by their seed, and {first} has "
+            f"{_list(seeds)}, {name} {_list(others)}. Give both a run of each seed."
+        )
+
+
+def _list(seeds: list[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _refuse_unlike(first_name: str, first: pa.Table, name: str, table: pa.Table, *, seed: int) -> None:
     if len(first) != len(table) or not first["query"].equals(table["query"]):
         raise ConfigError(
             f"{first_name} and {name} cannot be compared: they were asked about different queries ({len(first):,} and "
-            f"{len(table):,}). Evaluate both on the same data, with the same seed and the same `evaluation.queries`."
+            f"{len(table):,} under seed {seed}). Evaluate both on the same data, with the same seed and the same "
+            "`evaluation.queries`."
         )
     unlike = np.count_nonzero(first["truth"].to_numpy() != table["truth"].to_numpy())
     if unlike:

@@ -1,6 +1,6 @@
 """One harness for every recommender: the same queries, the full corpus, the same truth, filtered the same way."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ SIMILARITY_LISTS = 500
 """Lists, evenly spread over the queries, whose inner similarity is measured."""
 
 Key = TypeVar("Key", bound=Hashable)
+Tables = Sequence[Float64[ndarray, "_ columns"]]
+"""One table a seed: a row for each of its queries."""
 
 
 class EvaluationConfig(Section):
@@ -172,13 +174,24 @@ def estimate_by_degree(
     seed: int,
 ) -> dict[Key, dict[str, Any]]:
     """Of each column the mean with its interval, over all queries and (`by_degree`) over each bucket of them."""
-    table = np.column_stack(list(columns.values()))
-    entries = [{**one.to_json(), "by_degree": {}} for one in _estimates(table, config, seed)]
-    members = degree_buckets(degrees)
+
+    def describe(tables: Tables) -> list[dict[str, Any]]:
+        return [one.to_json() for one in _estimates(tables[0], config, seed)]
+
+    return dict(zip(columns, by_degree(describe, [np.column_stack(list(columns.values()))], [degrees]), strict=True))
+
+
+def by_degree(
+    describe: Callable[[Tables], list[dict[str, Any]]], tables: Tables, degrees: Sequence[Int64[ndarray, "_"]]
+) -> list[dict[str, Any]]:
+    """What there is to tell of each column of tables of queries and, as its `by_degree`, of each bucket of them."""
+    entries = [{**entry, "by_degree": {}} for entry in describe(tables)]
+    members = [degree_buckets(one) for one in degrees]
     for number, bucket in enumerate(DEGREE_BUCKETS):
-        for entry, one in zip(entries, _estimates(table[members == number], config, seed), strict=True):
-            entry["by_degree"][bucket] = one.to_json()
-    return dict(zip(columns, entries, strict=True))
+        parts = [table[inside == number] for table, inside in zip(tables, members, strict=True)]
+        for entry, part in zip(entries, describe(parts), strict=True):
+            entry["by_degree"][bucket] = part
+    return entries
 
 
 def _estimates(table: Float64[ndarray, "queries columns"], config: EvaluationConfig, seed: int) -> list[Estimate]:

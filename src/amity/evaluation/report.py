@@ -77,22 +77,40 @@ def results_table(report: dict[str, Any]) -> Table:
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
-    """What `compare` found, for the terminal: each metric of the first run, and how far the others lie from it."""
-    first, *others = comparison["runs"]
-    table = Table(
-        title=f"{comparison['queries']:,} queries; differences are paired, query by query", title_justify="left"
-    )
+    """What `compare` found, for the terminal: each metric of the first arm, and how far the others lie from it."""
+    first, *others = comparison["arms"]
+    seeds, family = comparison["seeds"], comparison["family"]
+    title = f"{comparison['queries']:,} queries; seeds: {', '.join(map(str, seeds))}; differences are paired by both"
+    table = Table(title=title, caption=Text(_about_family(family)), title_justify="left", caption_justify="left")
     table.add_column("metric")
     for name in (first, *(f"{name} − {first}" for name in others)):
         table.add_column(Text(name), justify="right")
-    for metric, entry in comparison["metrics"][first].items():
-        gaps = [comparison["differences"][name][metric] for name in others]
-        table.add_row(metric, _write(entry["value"]), *map(_write_gap, gaps))
+    for metric in comparison["metrics"][first]:
+        found = [comparison["metrics"][first][metric], *(comparison["differences"][name][metric] for name in others)]
+        _add_row(table, metric, found)
+        for bucket in family["degrees"] if metric == family["metric"] else ():
+            _add_row(table, f"  degree {bucket}", [entry["by_degree"][bucket] for entry in found])
     return table
 
 
+def _add_row(table: Table, name: str, found: list[dict[str, Any]]) -> None:
+    table.add_row(name, _write(found[0]["value"]), *map(_write_gap, found[1:]))
+
+
+def _about_family(family: dict[str, Any]) -> str:
+    arms = ", ".join(family["arms"])
+    return (
+        f"p: adjusted (Holm) for the {family['size']} comparisons of {family['metric']}: {arms} against "
+        f"{family['against']}, over all queries and by degree. Of other rows the intervals stand alone, unadjusted."
+    )
+
+
 def _write_gap(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:+.4f} ({entry['low']:+.4f}, {entry['high']:+.4f})"
+    relative = entry["relative"]["value"]
+    parts = [f"{entry['value']:+.4f} ({entry['low']:+.4f}, {entry['high']:+.4f})"]
+    parts += [] if relative is None else [f"{relative:+.1f} %"]
+    parts += [f"p {entry['p_adjusted']:.3f}"] if "p_adjusted" in entry else []
+    return "  ".join(parts)
 
 
 def _write(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """The public verbs, and all of them in order."""
 
+from amity.pipeline.arms import Arms, read_arms
 from amity.pipeline.demonstration import demo
 from amity.pipeline.running import Done, configure, open_run, run, run_stage
 from amity.pipeline.stages import STAGES, Stage, Work
@@ -7,6 +8,7 @@ from amity.pipeline.verbs import embed, evaluate, read_graph, split, train
 
 __all__ = [
     "STAGES",
+    "Arms",
     "Done",
     "Stage",
     "Work",
@@ -15,6 +17,7 @@ __all__ = [
     "embed",
     "evaluate",
     "open_run",
+    "read_arms",
     "read_graph",
     "run",
     "run_stage",
