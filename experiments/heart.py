@@ -54,7 +54,7 @@ def main() -> None:
         for name, score in rows.items():
             print(f"| {name} | {judge(given.data, setting, score):.2f} | {published[name]:.2f} |")
         own = scores[setting]
-        print(f"| amity, {given.seeds} seeds | {np.mean(own):.2f} ± {np.std(own):.2f} | |")
+        print(f"| amity, {given.seeds} seeds | {np.mean(own):.2f} ± {np.std(own, ddof=1):.2f} | |")
         for name in [name for name in published if name not in rows]:
             print(f"| {name} | | {published[name]:.2f} |")
 

@@ -45,11 +45,12 @@ NETWORKS = {
 }
 """How many seeds each network is trained with."""
 CHOSEN = ("gat", "augmented", "cca", "graphmae", "both")
-BASE, WHOLE = "gat", "both"
-"""The arm that others are held against; the arm whose blend is the whole system."""
+BASE = "gat"
+"""The arm that others are held against."""
 METRIC, LOWEST = "recall@50", 2
 """What is compared, and the most train friends of a query of low degree."""
 RESAMPLES = 2000
+PAGE = HERE / "RESULTS.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,10 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--arms", nargs="+", default=CHOSEN, help=f"files of {ARMS.name}/; {BASE} is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
-    parser.add_argument("--page", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
+    if given.page == PAGE and (given.networks, given.arms, given.seeds) != (list(NETWORKS), CHOSEN, None):
+        parser.error(f"{PAGE.name} holds the whole table; say where the page of a part is to go: --page FILE")
     arms = list(dict.fromkeys([BASE, *given.arms]))
     results = {}
     for name in given.networks:
@@ -106,8 +109,9 @@ def page(results: dict[str, dict[str, list[Found]]], arms: Sequence[str]) -> str
             "# Results",
             "",
             "Made by `python experiments/table.py DATA`. Every candidate is ranked but the query itself and its train",
-            "friends; means over seeds, each with a split of its own. Intervals of paired differences are of 95%, from",
-            "bootstrap samples of seeds and queries. Arms are what vectors find alone; the blend is with heuristics.",
+            "friends; means over seeds, each with a split of its own (foursquare's: later friendships are the truth",
+            "of every seed). Intervals of paired differences are of 95%, from bootstrap samples of seeds and queries. Arms",
+            "are what vectors find alone; the blend is with heuristics.",
             "",
             f"## {METRIC}",
             "",
@@ -159,7 +163,7 @@ def gap_table(results: dict[str, dict[str, list[Found]]], arms: Sequence[str], *
     """A row a network, and one for their mean: by how much each arm's vectors find more than the base's."""
     rows = [f"| network | {' | '.join(arms)} |", "|---" * (1 + len(arms)) + "|"]
     samples = {name: {arm: relative(by_arm, arm, low=low) for arm in arms} for name, by_arm in results.items()}
-    means = {arm: np.mean([of[arm] for of in samples.values()], axis=0) for arm in arms}
+    means = {arm: np.mean([of[arm] for of in samples.values() if np.isfinite(of[arm]).all()], axis=0) for arm in arms}
     for name, of in [*samples.items(), ("**mean**", means)]:
         rows.append(f"| {name} | {' | '.join(_interval(of[arm]) for arm in arms)} |")
     return rows
@@ -174,11 +178,13 @@ def relative(by_arm: dict[str, list[Found]], arm: str, *, low: bool) -> np.ndarr
     pairs = [pair for pair in pairs if pair.shape[1]]
     if not pairs:
         return np.full(RESAMPLES + 1, np.nan)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(len(pairs[0][0]))
     seeds = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
-    # Sums over resampled queries of each seed, so many for every place that the seed may take.
-    drawn = np.stack([_resampled_means(pair, rng) for pair in pairs])
-    chosen = np.stack([drawn[seeds[:, place], np.arange(RESAMPLES)] for place in range(len(pairs))]).mean(0)
+    places = []
+    for place in range(len(pairs)):  # A seed that is drawn twice has its queries drawn twice.
+        drawn = np.stack([_resampled_means(pair, rng) for pair in pairs])
+        places.append(drawn[seeds[:, place], np.arange(RESAMPLES)])
+    chosen = np.mean(places, axis=0)
     whole = np.mean([pair.mean(1) for pair in pairs], axis=0)
     both = np.concatenate([whole[None], chosen])
     return 100 * (both[:, 0] / both[:, 1] - 1)
@@ -191,7 +197,7 @@ def _resampled_means(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _interval(samples: np.ndarray) -> str:
-    if np.isnan(samples).any():
+    if not np.isfinite(samples).all():
         return "–"
     low, high = np.percentile(samples[1:], [2.5, 97.5])
     return f"{samples[0]:+.1f} [{low:+.1f}, {high:+.1f}]"

@@ -47,9 +47,9 @@ def summing_kernel(function: F) -> F:
 def shared(kernel: Callable[..., Any], count: int, *arguments: Any) -> None:
     """Have `kernel(part, *arguments)` do its work for all of `range(count)`, a part (first, last) after another.
 
-    The parts are shared between as many threads as numba is set to (`NUMBA_NUM_THREADS`, `numba.set_num_threads`),
-    this one among them. What the kernel writes for a number must hang on that number alone: then neither the parts
-    matter nor the threads.
+    The parts are shared between as many threads as numba is set to in the calling thread (`NUMBA_NUM_THREADS`,
+    `numba.set_num_threads`), this one among them. What the kernel writes for a number must hang on that number alone:
+    then neither the parts matter nor the threads.
     """
     threads = numba.get_num_threads()
     size = max(1, -(-count // (PARTS * threads)))

@@ -1,4 +1,4 @@
-"""Weights are chosen where they find most, for nobody to the worse, and by the validation part alone."""
+"""Weights are chosen where they find most."""
 
 from dataclasses import dataclass
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from amity.errors import ConfigError
 from amity.objectives import Objectives, ObjectivesConfig
 from amity.objectives.slow_copy import SlowCopy
 from amity.objectives.step import Augmentation, Step, ViewsConfig, perturb
@@ -44,6 +45,12 @@ def test_an_objective_more_or_less_leaves_the_others_as_they_were(stage):
         rest = losses_of(stage, everything().model_copy(update={name: type(getattr(everything(), name))(weight=0)}))
         assert set(rest) == set(ALL) - {name}
         assert all(torch.equal(rest[other], together[other]) for other in rest)
+
+
+def test_steps_without_anything_to_learn_are_refused(stage):
+    config = ObjectivesConfig.model_validate({"retrieval": {"weight": 0}, "views": {"every": 2}})
+    with pytest.raises(ConfigError, match=r"views\.every` is 2. Set it to 1"):
+        Objectives(config, stage[0], seed=0)
 
 
 def test_auxiliary_objectives_come_at_every_nth_step_with_n_times_their_weight(stage):

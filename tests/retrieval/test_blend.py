@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amity.embedding import Embeddings
-from amity.errors import ArtifactError
+from amity.errors import ArtifactError, RetrievalError
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 from amity.retrieval import Blend, Retriever, blended, heuristic, open_blend, save_blend
 
@@ -15,7 +15,7 @@ BUCKETS = len(DEGREE_BUCKETS)
 
 @pytest.fixture(scope="module")
 def graph(make_random_friend_graph):
-    return make_random_friend_graph(150, 400)
+    return make_random_friend_graph(150, 200)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_each_bucket_hears_those_that_its_weights_name(retriever, graph):
     assert few.any()
     assert not few.all()
     ppr = heuristic("ppr", graph, seed=0).search(queries, k=10)
-    assert np.array_equal(found.rows[few], ppr.rows[few])
+    assert np.array_equal(found.rows[few], ppr.where(ppr.scores > 0).rows[few])
     assert np.array_equal(found.rows[~few], retriever.search(queries, k=10).rows[~few])
 
 
@@ -79,3 +79,23 @@ def test_weights_that_do_not_fit_their_names_are_refused(tmp_path):
     (tmp_path / "blend.json").write_text(json.dumps(page))
     with pytest.raises(ArtifactError, match="for 1 recommenders"):
         open_blend(tmp_path / "blend.json")
+
+
+def test_those_whom_a_heuristic_cannot_reach_are_not_in_its_list(retriever, graph):
+    """Else its random rest would stand before what the vectors know."""
+    blend = weigh(*[(1.0, 4.0)] * BUCKETS)
+    lonely = np.flatnonzero(graph.target.adjacency.degrees() == 0)
+    assert len(lonely)
+    found = blended(retriever, blend, graph, depth=200, seed=0).search(lonely, k=10)
+    assert np.array_equal(found.rows, retriever.search(lonely, k=10).rows)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_lists_without_places_are_refused(retriever, graph, k):
+    with pytest.raises(RetrievalError, match="at least one place"):
+        blended(retriever, weigh(*[(1.0, 1.0)] * BUCKETS), graph, depth=20, seed=0).search(np.array([3]), k=k)
+
+
+def test_rows_that_are_not_in_the_graph_are_refused(retriever, graph):
+    with pytest.raises(RetrievalError, match="rows of the graph"):
+        blended(retriever, weigh(*[(1.0, 1.0)] * BUCKETS), graph, depth=20, seed=0).search(np.array([10**6]), k=3)

@@ -162,6 +162,21 @@ def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(split
     assert found == {3: 1.0, 6: 2.0, 9: 3.0, 12: 4.0}
 
 
+def test_what_objectives_remember_goes_on_too(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Slow copies of the encoder and moving averages of gradients are part of the checkpoint."""
+    objectives = ObjectivesConfig.model_validate(
+        {"bgrl": {"weight": 0.1}, "graphmae2": {"weight": 0.1}, "weighing": {"method": "metabalance"}}
+    )
+    often = replace(recipe(checkpoint_every_s=1e-9), objectives=objectives)
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
+    with monkeypatch.context() as patch:
+        dying(patch, at=6)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    continued = parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
+    assert_same(continued, parameters(train_model(split, often, seed=1, validate=by_norm)))
+
+
 def test_a_checkpoint_of_other_supervision_is_not_taken_up(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -10,13 +10,15 @@ from amity.evaluation import metrics
 from amity.evaluation.evaluate import choose_queries
 from amity.graph import Graph
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
-from amity.retrieval.blend import VECTORS, Blend, BlendConfig, parts
+from amity.retrieval.blend import VECTORS, Blend, BlendConfig, ask, parts
 from amity.retrieval.fusion import align
 from amity.retrieval.heuristics import Recommender
 from amity.splitting import HeldOut
 
 GRID = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Weights that are tried for a heuristic where the vectors have 1."""
+FILLING = 1e-3
+"""The weight of the vectors behind heuristics: they fill the list where heuristics reach nobody else."""
 LENGTH = 50
 """The length of the lists whose recall decides."""
 PRIOR = 200.0
@@ -28,14 +30,16 @@ def fit_blend(
 ) -> tuple[Blend, float]:
     """The weights, bucket by bucket, under which most held-out friends are found, and the recall they reach.
 
-    Each bucket of degrees takes the combination of `GRID` (or of the heuristics alone) with the best mean recall over
-    its own queries and `PRIOR` queries' worth of all.
+    Each bucket of degrees takes the combination of `GRID` (or of heuristics before vectors) with the best mean recall
+    over its own queries and `PRIOR` queries' worth of all. That recall is the best of many, and of the part that chose
+    the model: it flatters. NaN where there is nothing to choose.
     """
     names = (VECTORS, *config.heuristics)
+    if len(names) == 1:
+        return Blend(names, np.ones((len(DEGREE_BUCKETS), 1))), float("nan")
     queries = choose_queries(valid.truth, config.queries, seed=seed)
     depth = min(max(config.depth, LENGTH), graph.candidates.count)
-    lists = [one.search(queries, k=depth, known=valid.known) for one in parts(retriever, names, graph, seed=seed)]
-    rows, shares = align(lists)
+    rows, shares = align(ask(parts(retriever, names, graph, seed=seed), queries, depth, valid.known))
     relevant = metrics.find_truth(rows, queries, valid.truth) >= 0
     sizes = valid.truth.degrees_of(queries)
     tried = _combinations(len(config.heuristics))
@@ -47,17 +51,19 @@ def fit_blend(
 
 def _combinations(heuristics: int) -> Float64[ndarray, "tried recommenders"]:
     beside = [(1.0, *weights) for weights in product(GRID, repeat=heuristics)]
-    alone = [(0.0, *weights) for weights in product((0.0, 1.0), repeat=heuristics) if any(weights)]
+    alone = [(FILLING, *weights) for weights in product((0.0, 1.0), repeat=heuristics) if any(weights)]
     return np.array(beside + alone)
 
 
 def _recall(
     scores: Float64[ndarray, "queries places"], relevant: Bool[ndarray, "queries places"], sizes: ndarray
 ) -> Float64[ndarray, "queries"]:
-    """The recall of the places that score best; those tied with the last one count too."""
+    """The expected recall of the places that score best, where lots decide between those tied for the last ones."""
     length = min(LENGTH, scores.shape[1])
-    last = -np.partition(-scores, length - 1, axis=1)[:, length - 1]
-    return (relevant & (scores >= last[:, None]) & (scores > 0)).sum(1) / sizes
+    last = -np.partition(-scores, length - 1, axis=1)[:, length - 1, None]
+    above, tied = (scores > last) & (scores > 0), (scores == last) & (scores > 0)
+    chance = (length - above.sum(1)) / np.maximum(tied.sum(1), 1)
+    return ((relevant & above).sum(1) + chance * (relevant & tied).sum(1)) / sizes
 
 
 def _best(found: Float64[ndarray, "tried queries"], members: ndarray) -> int:

@@ -25,12 +25,11 @@ class Hits:
 
     rows: Int64[ndarray, "queries k"]
     scores: Float32[ndarray, "queries k"]
-    """Inner products with the query."""
+    """By what they are ranked: an index gives inner products with the query."""
 
-    def where(self, stays: Bool[ndarray, "queries"]) -> "Hits":
-        """The same lists, those of the other queries empty."""
-        rows, scores = np.where(stays[:, None], self.rows, NOBODY), np.where(stays[:, None], self.scores, -np.inf)
-        return Hits(rows, scores.astype(np.float32))
+    def where(self, stays: Bool[ndarray, "queries #k"]) -> "Hits":
+        """The same lists with nobody in the other places."""
+        return Hits(np.where(stays, self.rows, NOBODY), np.where(stays, self.scores, np.float32(-np.inf)))
 
 
 @runtime_checkable

@@ -4,8 +4,8 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from amity.objectives.correlation import standardize
 from amity.objectives.heads import ProjectionHead
-from amity.objectives.standardizing import standardize
 from amity.objectives.step import Step
 from amity.section import Section
 

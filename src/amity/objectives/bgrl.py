@@ -32,7 +32,7 @@ class Bgrl(nn.Module):
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the step's two views, from either one to the other."""
         self.slow.follow(step.encoder)
-        first, second = (self.slow.codes(step, view) for view in step.views)
+        first, second = self.slow.codes(step, *step.views)
         foretold = [self.head(codes) for codes in step.view_codes]
         return (bgrl_loss(foretold[0], second) + bgrl_loss(foretold[1], first)) / 2
 

@@ -38,10 +38,10 @@ class GraphMae2(nn.Module):
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The scaled cosine error of the masked queries' codes, as the slow copy sees them without mask or drop.
 
-        The latent target of Hou et al. (2023, arXiv 2304.04779).
+        After the latent target of Hou et al. (2023, arXiv 2304.04779), with one head and no projector of its own.
         """
         self.slow.follow(step.encoder)
         block = step.dropped(self.config.edge_drop, "graphmae2")
         codes = step.encoder.blend(step.propagate(block, step.hide(self.mask)))
-        target = self.slow.codes(step, step.whole)
+        (target,) = self.slow.codes(step, step.whole)
         return graphmae_loss(self.head(codes[step.masked]), target[step.masked], gamma=self.config.gamma)

@@ -75,6 +75,11 @@ class Objectives(nn.Module):
         self.tasks = nn.ModuleDict(_tasks(config, model, seed))
         if not self.tasks:
             raise ConfigError(_nothing_to_learn(config))
+        if MAIN not in self.tasks and config.views.every > 1:
+            raise ConfigError(
+                f"Without retrieval (`objectives.retrieval.weight` 0) the steps between would learn nothing: "
+                f"`objectives.views.every` is {config.views.every}. Set it to 1."
+            )
         self.weighing = Weighing(config.weighing, self.tasks, num_parameters=len(list(model.encoder.parameters())))
 
     def prepare(self, encoder: GraphEncoder, batch: Batch, inputs: Inputs, *, seed: int) -> Step:
@@ -90,13 +95,15 @@ class Objectives(nn.Module):
         return {name: task(step) for name, task in self.tasks.items() if auxiliary or name == MAIN}
 
     def backward(self, step: Step, losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, Any]:
-        """Add the gradient of every parameter to its `grad`; now and then, say what the objectives' gradients are.
+        """Give every parameter its `grad`, which must be empty; now and then, say what the objectives' gradients are.
 
-        Gives, every `weighing.observe_every` steps, for each objective the `length` of its weighted gradient over the
-        encoder's parameters, its `cosine` with retrieval's, and `by_degree` its cosines with the gradients of those
-        queries alone that have so many train friends; else nothing.
+        Gives, at every `weighing.observe_every`-th step that has auxiliary objectives, for each objective the `length`
+        of its weighted gradient over the encoder's parameters, its `cosine` with retrieval's, and `by_degree` its
+        cosines with the gradients of those queries alone that have so many neighbours; else nothing. Such a step takes
+        a backward pass for each objective and each bucket.
         """
-        weights, observed = self.config.weights(), step.batch.step % self.config.weighing.observe_every == 0
+        weights, number = self.config.weights(), step.batch.step // self.config.views.every
+        observed = number % self.config.weighing.observe_every == 0
         if len(losses) < 2 or (self.config.weighing.method == "static" and not observed):
             multitask_loss(losses, weights).backward()
             return {}

@@ -26,6 +26,7 @@ class SlowCopy(nn.Module):
             slow.lerp_(fast, 1 - self.momentum)
 
     @torch.no_grad()
-    def codes(self, step: Step, view: View) -> Float[Tensor, "roots dim"]:
-        """What the copy makes of a view."""
-        return step.encode(view, self.encoder, step.within(whole(self.encoder.encode_inputs(step.inputs))))
+    def codes(self, step: Step, *views: View) -> list[Float[Tensor, "roots dim"]]:
+        """What the copy makes of each view."""
+        around = step.within(whole(self.encoder.encode_inputs(step.inputs)))
+        return [step.encode(view, self.encoder, around) for view in views]

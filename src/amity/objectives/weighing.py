@@ -63,10 +63,14 @@ class Weighing(nn.Module):
         lengths[row].lerp_(found, 1 - self.config.memory)
 
     def _capped(self, name: str, gradient: Gradient) -> Gradient:
-        """MetaBalance's strategy A, parameter by parameter (He et al., 2022, arXiv 2203.06801)."""
+        """A gradient, parameter by parameter, times min(1, cap m_main / m_own), m the moving averages of lengths.
+
+        MetaBalance (He et al., 2022, arXiv 2203.06801) where it only shortens, with a cap in place of its relaxation.
+        What retrieval does not move at all is left to the others.
+        """
         lengths: Tensor = self.lengths  # pyright: ignore[reportAssignmentType]
-        allowed = self.config.cap * lengths[self.rows[MAIN]] / lengths[self.rows[name]].clamp(min=TINY)
-        scales = allowed.clamp(max=1.0)
+        main, own = lengths[self.rows[MAIN]], lengths[self.rows[name]]
+        scales = torch.where(main > 0, (self.config.cap * main / own.clamp(min=TINY)).clamp(max=1.0), 1.0)
         return [None if one is None else one * scale for one, scale in zip(gradient, scales, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """The blend: lists of the vectors and of heuristics made one, with weights by how many friends a query has."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from amity.errors import ArtifactError
 from amity.graph import Adjacency, Graph
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 from amity.index.hits import Hits
+from amity.retrieval.candidates import refuse_unknown
 from amity.retrieval.fusion import fuse
-from amity.retrieval.heuristics import HeuristicName, Recommender, heuristic
+from amity.retrieval.heuristics import HeuristicName, Popularity, Recommender, Walker, heuristic
 from amity.section import Section
 
 VECTORS = "vectors"
@@ -26,8 +27,8 @@ VECTORS = "vectors"
 class BlendConfig(Section):
     """What stands beside the vectors where candidates are fetched."""
 
-    heuristics: tuple[HeuristicName, ...] = ("ppr", "resource_allocation")
-    """Whose lists are fused with those of the vectors; none leaves the vectors alone."""
+    heuristics: tuple[HeuristicName, ...] = Field(default=("ppr", "resource_allocation"), max_length=3)
+    """Whose lists are fused with those of the vectors, three at most; none leaves the vectors alone."""
     depth: PositiveInt = 200
     """How long the lists are that are fused, at least."""
     queries: PositiveInt = 5000
@@ -74,10 +75,11 @@ class Blended:
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`; scores are weighted sums of reciprocal ranks. Lists of weight 0 cost nothing."""
         queries = np.asarray(queries, np.int64)
+        refuse_unknown(self.graph, queries, k)
         weights = self.blend.weights[degree_buckets(self.graph.target.adjacency.degrees_of(queries))].T
         asked = [place for place, some in enumerate(weights) if some.any()]
         depth = min(max(k, self.depth), max(self.graph.candidates.count, 1))
-        lists = [self.parts[place].search(queries, k=depth, known=known) for place in asked]
+        lists = ask([self.parts[place] for place in asked], queries, depth, known)
         return fuse(lists, weights[asked], k=k, names=queries, seed=self.seed)
 
 
@@ -91,6 +93,18 @@ def blended(retriever: Recommender, blend: Blend, graph: Graph, *, depth: int, s
 def parts(retriever: Recommender, names: tuple[str, ...], graph: Graph, *, seed: int) -> list[Recommender]:
     """The recommenders of these names: `vectors` is the retriever."""
     return [retriever if name == VECTORS else heuristic(name, graph, seed=seed) for name in names]  # pyright: ignore[reportArgumentType]
+
+
+def ask(
+    recommenders: Sequence[Recommender], queries: Int64[ndarray, "queries"], k: int, known: Adjacency | None
+) -> list[Hits]:
+    """The lists of several recommenders, to be fused: nobody stands in them whom a heuristic cannot reach.
+
+    A heuristic fills its list with others by lot, whose ranks would count as if they meant something.
+    """
+    lists = [one.search(queries, k=k, known=known) for one in recommenders]
+    heuristics = [isinstance(one, Popularity | Walker) for one in recommenders]
+    return [hits.where(hits.scores > 0) if mute else hits for hits, mute in zip(lists, heuristics, strict=True)]
 
 
 def save_blend(blend: Blend, path: Path) -> None:

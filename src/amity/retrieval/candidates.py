@@ -1,6 +1,12 @@
-"""What a person is answered: candidates by their raw ids, best first."""
+"""What a person asks and is answered: candidates by their raw ids, best first."""
 
 from dataclasses import dataclass
+
+from jaxtyping import Int64
+from numpy import ndarray
+
+from amity.errors import RetrievalError
+from amity.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,7 @@ class Candidates:
     ids: tuple[int | str, ...]
     """Their raw ids."""
     scores: tuple[float, ...]
-    """Their inner products with the query."""
+    """By what they are ranked: inner products with the query, or the sums of a blend."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -27,3 +33,14 @@ class Candidates:
             for place, (raw_id, score) in enumerate(zip(self.ids, self.scores, strict=True), start=1)
         ]
         return "\n".join(lines)
+
+
+def refuse_unknown(graph: Graph, queries: Int64[ndarray, "queries"], k: int) -> None:
+    """Raise `RetrievalError` for queries that are no rows of the graph, and for lists without a place."""
+    if len(queries) and not 0 <= queries.min() <= queries.max() < graph.num_nodes:
+        raise RetrievalError(
+            f"Queries are rows of the graph, 0 to {graph.num_nodes - 1:,}; found {queries.min()} to "
+            f"{queries.max()}. Ask for rows that graph.row(id) gives."
+        )
+    if k < 1:
+        raise RetrievalError(f"A list needs at least one place, and k is {k}. Ask for k of 1 or more.")

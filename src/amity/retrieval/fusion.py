@@ -24,11 +24,12 @@ def fuse(
     """Reciprocal-rank fusion: the k candidates of each query with the largest Σ_l w_l / (60 + rank_l), best first.
 
     Cormack, Clarke and Büttcher (2009); ranks begin with 1. The lists, of any lengths, answer the same queries; a
-    candidate that a list does not hold gets nothing from it. Equal sums are ordered by a seeded hash of the query's
-    name and the candidate. Scores are the sums; places that stay empty have row -1 and score -inf.
+    candidate that a list does not hold gets nothing from it, and nobody is found by nothing. Equal sums are ordered by
+    a seeded hash of the query's name and the candidate. Scores are the sums; empty places have row -1, score -inf.
     """
     rows, shares = align(lists)
-    return _best(rows, np.einsum("lq,lqp->qp", weights, shares), k, names, seed)
+    sums = np.einsum("lq,lqp->qp", weights, shares)
+    return _best(np.where(sums > 0, rows, NOBODY), sums, k, names, seed)
 
 
 def align(

@@ -8,10 +8,10 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from amity.embedding import Embeddings
-from amity.errors import ArtifactError, RetrievalError
+from amity.errors import ArtifactError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
-from amity.retrieval.candidates import Candidates
+from amity.retrieval.candidates import Candidates, refuse_unknown
 from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
 from amity.retrieval.fusion import fuse, keep_best
 from amity.retrieval.heuristics import Recommender
@@ -72,11 +72,7 @@ class Retriever:
         """
         graph = self.embeddings.graph
         queries = np.asarray(queries, np.int64)
-        if len(queries) and not 0 <= queries.min() <= queries.max() < graph.num_nodes:
-            raise RetrievalError(
-                f"Queries are rows of the graph, 0 to {graph.num_nodes - 1:,}; found {queries.min()} to "
-                f"{queries.max()}. Ask for rows that graph.row(id) gives."
-            )
+        refuse_unknown(graph, queries, k)
         excluded, vectors = self._excluded(queries, known), self.embeddings.vectors
         if self.expansion.by == "none":
             return self._ask(vectors[queries], queries, excluded, k)
@@ -84,7 +80,9 @@ class Retriever:
         if self.expansion.by == "mean":
             return self._ask(mean_vectors(vectors, queries, friends), queries, excluded, k)
         lists = [self._ask(vectors[queries], queries, excluded, k)]
-        lists += [self._ask(vectors[np.maximum(one, 0)], queries, excluded, k).where(one >= 0) for one in friends.T]
+        lists += [
+            self._ask(vectors[np.maximum(one, 0)], queries, excluded, k).where(one[:, None] >= 0) for one in friends.T
+        ]
         if self.expansion.by == "max":
             return keep_best(lists, k=k, names=queries, seed=self.seed)
         return fuse(lists, np.ones((len(lists), len(queries))), k=k, names=queries, seed=self.seed)

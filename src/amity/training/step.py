@@ -77,9 +77,12 @@ def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: In
 
 
 def _warn_of_noise(recipe: Recipe, seeds: int) -> None:
-    cca = recipe.objectives.cca_ssg
-    if cca.weight and seeds < ROWS_PER_DIM * cca.dim:
-        say(
-            f"CCA-SSG correlates {cca.dim} dimensions over at most {seeds} nodes a step, which is noise: it takes "
-            f"{ROWS_PER_DIM} nodes a dimension. Raise `sampling.batch_size`, or lower `objectives.cca_ssg.dim`."
-        )
+    objectives, roots = recipe.objectives, round(seeds * recipe.objectives.views.share)
+    for name, title in (("cca_ssg", "CCA-SSG"), ("barlow_twins", "Barlow Twins")):
+        section = getattr(objectives, name)
+        if section.weight and roots < ROWS_PER_DIM * section.dim:
+            say(
+                f"{title} correlates {section.dim} dimensions over at most {roots} nodes a step, which is noise: it "
+                f"takes {ROWS_PER_DIM} nodes a dimension. Raise `sampling.batch_size`, or lower "
+                f"`objectives.{name}.dim`."
+            )
