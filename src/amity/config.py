@@ -62,9 +62,9 @@ def load_config(path: Path | None = None, flags: Mapping[str, Any] | None = None
 
     Raises `ConfigError` where the file cannot be read, a key is unknown, or a value cannot stand.
     """
-    page = {} if path is None else _read(path)
+    page = {} if path is None else read_page(path)
     try:
-        return Config.model_validate(_merge(page, flags or {}))
+        return Config.model_validate(merge(page, flags or {}))
     except ValidationError as error:
         raise ConfigError(explain(error, file=path, flags=flags or {})) from error
 
@@ -76,19 +76,45 @@ def save_config(config: Config, path: Path) -> None:
     write_atomically(path, tomli_w.dumps(page).encode())
 
 
+def read_page(path: Path) -> dict[str, Any]:
+    """A TOML file as it stands; raises `ConfigError` where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The config file {path} cannot be read: {error.strerror}. Check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} is not TOML: {error}. Mend that line.") from error
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings changed by others, both nested as the sections are."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
 def explain(
-    error: ValidationError, *, file: Path | None = None, flags: Mapping[str, Any] | None = None, name: str = ""
+    error: ValidationError,
+    *,
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    name: str = "",
+    section: type[Section] = Config,
 ) -> str:
     """The first complaint about settings as one paragraph: what is wrong, where it was said, what to do.
 
-    `name` is what to call a setting that stands in no section.
+    `name` is what to call a setting that stands in no section; `section` is what was to be filled.
     """
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     name = ".".join(place) or name or "the settings"
     source = "" if file is None or _holds(flags or {}, place) else f" in {file}"
     if first["type"] == "extra_forbidden":
-        return f"There is no setting `{name}`{source and f', found{source}'}. {_hint(place)}"
+        return f"There is no setting `{name}`{source and f', found{source}'}. {_hint(place, section)}"
+    if first["type"] == "missing":
+        return f"The setting `{name}` is missing{source}, and there is no default for it. Add it."
     reason = first["msg"].removeprefix("Value error, ")
     found = f" Found {first['input']!r}." if not isinstance(first["input"], Mapping | Section) else ""
     others = error.error_count() - 1
@@ -103,23 +129,6 @@ def is_section(kind: Any) -> TypeGuard[type[Section]]:
     return isinstance(kind, type) and issubclass(kind, Section)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The config file {path} cannot be read: {error.strerror}. Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config file {path} is not TOML: {error}. Mend that line.") from error
-
-
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
 def _holds(flags: Mapping[str, Any], place: list[str]) -> bool:
     """Whether the flags say something at this place, above it or below it."""
     for key in place:
@@ -131,14 +140,14 @@ def _holds(flags: Mapping[str, Any], place: list[str]) -> bool:
     return bool(place)
 
 
-def _hint(place: list[str]) -> str:
+def _hint(place: list[str], section: type[Section]) -> str:
     """The known key nearest to an unknown one: among its neighbours first, then anywhere."""
     parent, name = place[:-1], place[-1]
-    neighbors = [path[-1] for path in _keys(Config) if _fits(parent, path[:-1])]
+    neighbors = [path[-1] for path in _keys(section) if _fits(parent, path[:-1])]
     near = difflib.get_close_matches(name, neighbors, n=1, cutoff=0.5)
     if near:
         return f"Did you mean `{'.'.join([*parent, near[0]])}`?"
-    everywhere = {path[-1]: path for path in _keys(Config)}
+    everywhere = {path[-1]: path for path in _keys(section)}
     near = difflib.get_close_matches(name, everywhere, n=1, cutoff=0.7)
     if near:
         return f"The nearest known key is `{'.'.join(everywhere[near[0]])}`."

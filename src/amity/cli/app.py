@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "Judge the lists by the held-out edges, beside the baselines.",
     "recommend": "Show candidates with their scores, by raw id.",
     "compare": "Show paired differences between runs, with intervals.",
+    "sweep": "Tune settings by validation; an interrupted sweep goes on.",
     "doctor": "Say what is installed, what is missing, what to type.",
 }
 """What each command does, in the order of the flow."""

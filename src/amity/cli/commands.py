@@ -1,6 +1,7 @@
 """What the commands do: merge settings, call the pipeline, show the result."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from pydantic import PositiveInt
 from amity import pipeline
 from amity.artifacts import Record
 from amity.cli.flags import given, takes_settings
-from amity.cli.output import SPOKEN, Output, stage_lines
+from amity.cli.output import SPOKEN, Output, stage_lines, trials_table
 from amity.errors import ConfigError
 from amity.evaluation import compare as compare_tables
 from amity.evaluation import comparison_table, results_table
@@ -92,6 +93,25 @@ def compare(
     read = pipeline.read_arms(arms)
     comparison = compare_tables(read.tables, read.config)
     output.show(comparison_table(comparison), {**comparison, "runs": read.runs})
+
+
+def sweep(
+    file: Annotated[
+        Path, Parameter(name="SPACE", help="A TOML file: data sets, a base, and a range for each setting.")
+    ],
+    /,
+    *,
+    into: Annotated[Path | None, Parameter(help="Where the sweep is kept; by default runs/NAME for NAME.toml.")] = None,
+    output: Output = SPOKEN,
+) -> None:
+    """Tune settings by validation recall, and write the best as a config file; an interrupted sweep goes on."""
+    set_silent(output.quiet)
+    found = pipeline.sweep(file, into or Path("runs") / file.stem)
+    trials = [asdict(trial) for trial in found.trials]
+    document = {"config": str(found.config), "best": found.best.number, "trials": trials}
+    output.show(trials_table(document), document)
+    if not output.json:
+        output.show(f"best settings: {found.config}", None)
 
 
 def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from amity.artifacts import Record
 
@@ -45,6 +46,21 @@ def stage_lines(path: Path, name: str, record: Record) -> str:
     places = sorted({place.partition("/")[0] for place in record.outputs})
     lines = [f"{name}: wrote {', '.join(str(path / place) for place in places)} in {record.seconds:.1f} s"]
     return "\n".join([*lines, *_outline(record.summary)])
+
+
+def trials_table(found: dict[str, Any]) -> Table:
+    """Every trial: its score, the recall on each data set, and its settings; the best one is bold."""
+    table = Table(title="score: validation recall relative to trial 0, the base", title_justify="left")
+    names, settings = found["trials"][0]["recall"], found["trials"][0]["settings"]
+    for name in ("trial", "score", *names, *settings):
+        table.add_column(Text(name), justify="right")
+    for trial in found["trials"]:
+        recalls = [f"{trial['recall'][name]:.4f}" if trial["recall"] else "–" for name in names]
+        values = [trial["settings"][name] for name in settings]
+        shown = [Text(f"{value:.4g}" if isinstance(value, float) else _write(value)) for value in values]
+        style = "bold" if trial["number"] == found["best"] else None
+        table.add_row(str(trial["number"]), f"{trial['score']:.4f}", *recalls, *shown, style=style)
+    return table
 
 
 def _outline(values: dict[str, Any], indent: str = "  ") -> Iterator[str]:

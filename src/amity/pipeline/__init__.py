@@ -4,6 +4,7 @@ from amity.pipeline.arms import Arms, read_arms
 from amity.pipeline.demonstration import demo
 from amity.pipeline.running import Done, configure, open_run, run, run_stage
 from amity.pipeline.stages import STAGES, Stage, Work
+from amity.pipeline.sweep import Sweep, sweep
 from amity.pipeline.verbs import embed, evaluate, read_graph, split, train
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Arms",
     "Done",
     "Stage",
+    "Sweep",
     "Work",
     "configure",
     "demo",
@@ -22,5 +24,6 @@ __all__ = [
     "run",
     "run_stage",
     "split",
+    "sweep",
     "train",
 ]

@@ -11,7 +11,7 @@ from amity.config import Config, load_config, save_config
 from amity.errors import ConfigError, DataError
 from amity.ingestion.tables import SUFFIXES
 from amity.log import say
-from amity.pipeline.stages import STAGES, Work, make, obstacle, require
+from amity.pipeline.stages import STAGES, Stage, Work, make, obstacle, require
 
 CONFIG = "config.toml"
 TABLES = (*SUFFIXES, ".toml")
@@ -43,8 +43,8 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
     path = Path(path)
     _check_places(path, data)
     with Run(path, write=True) as opened:
-        work = _prepare(opened, data, config or configure(path))
-        return {name: _bring_up_to_date(work, name) for name in STAGES}
+        work = prepare(opened, data, config or configure(path))
+        return {name: bring_up_to_date(work, stage) for name, stage in STAGES.items()}
 
 
 def run_stage(path: Path | str, name: str, data: Path | str | None = None, config: Config | None = None) -> Record:
@@ -53,10 +53,10 @@ def run_stage(path: Path | str, name: str, data: Path | str | None = None, confi
     _check_places(path, data)
     with Run(path, write=True) as opened:
         config = config or configure(path)
-        work = _prepare(opened, data, config) if name == "ingest" else Work(opened, config)
+        work = prepare(opened, data, config) if name == "ingest" else Work(opened, config)
         require(work, *(source for source in STAGES[name].reads if source != "data"))
         save_config(config, path / CONFIG)
-        return _make(work, name)
+        return _make(work, STAGES[name])
 
 
 def open_run(path: Path | str, *, until: str) -> Work:
@@ -65,6 +65,31 @@ def open_run(path: Path | str, *, until: str) -> Work:
     work = Work(Run(path, write=False), configure(path))
     require(work, until)
     return work
+
+
+def prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
+    """Note down settings and tables, so that whoever goes on with the run has them."""
+    save_config(config, opened.path / CONFIG)
+    if data is not None:
+        opened.note("data", str(Path(data).resolve()))
+    noted = opened.noted("data")
+    if noted is None or not Path(noted).is_dir():
+        return Work(opened, config)
+    return Work(opened, config, Path(noted), fingerprint(Path(noted), suffixes=TABLES))
+
+
+def bring_up_to_date(work: Work, stage: Stage) -> Done:
+    """Run a stage, unless what it has made still stands; then verify that."""
+    name = stage.name
+    record = work.run.stages.get(name)
+    if record is None:
+        return Done(_make(work, stage), made=True)
+    reason = obstacle(work, name) or _other_version(record)
+    if reason:
+        say(f"{name}: again, since {reason}")
+        return Done(_make(work, stage), made=True)
+    say(f"{name}: done before")
+    return Done(work.run.verify(name), made=False)
 
 
 def _check_places(path: Path, data: Path | str | None) -> None:
@@ -78,32 +103,9 @@ def _check_places(path: Path, data: Path | str | None) -> None:
         )
 
 
-def _prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
-    """Note down settings and tables, so that whoever goes on with the run has them."""
-    save_config(config, opened.path / CONFIG)
-    if data is not None:
-        opened.note("data", str(Path(data).resolve()))
-    noted = opened.noted("data")
-    if noted is None or not Path(noted).is_dir():
-        return Work(opened, config)
-    return Work(opened, config, Path(noted), fingerprint(Path(noted), suffixes=TABLES))
-
-
-def _bring_up_to_date(work: Work, name: str) -> Done:
-    record = work.run.stages.get(name)
-    if record is None:
-        return Done(_make(work, name), made=True)
-    reason = obstacle(work, name) or _other_version(record)
-    if reason:
-        say(f"{name}: again, since {reason}")
-        return Done(_make(work, name), made=True)
-    say(f"{name}: done before")
-    return Done(work.run.verify(name), made=False)
-
-
-def _make(work: Work, name: str) -> Record:
-    record = make(work, name)
-    say(f"{name}: {record.seconds:.1f} s, {record.peak_rss_bytes / 2**20:,.0f} MiB at most")
+def _make(work: Work, stage: Stage) -> Record:
+    record = make(work, stage)
+    say(f"{stage.name}: {record.seconds:.1f} s, {record.peak_rss_bytes / 2**20:,.0f} MiB at most")
     return record
 
 

@@ -152,11 +152,11 @@ def split_graph(work: Work, directory: Path) -> Mapping[str, Any]:
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
     """`split/` -> `model.safetensors`; goes on from the checkpoint of the same training, if it was interrupted."""
-    run, purpose = work.run, digest({"inputs": _inputs(work, STAGES["train"]), "settings": settings(work, "train")})
+    run, wanted = work.run, purpose(work, "train")
     journal = Journal(run.path / CHECKPOINT, run.path / LOG)
-    if run.noted("training") != purpose:
+    if run.noted("training") != wanted:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
-        run.note("training", purpose)
+        run.note("training", wanted)
     model = verbs.train(work.split(), work.config, journal=journal)
     model.save(directory / "model.safetensors")
     return {"parameters": sum(values.numel() for values in model.encoder.parameters())}
@@ -247,6 +247,11 @@ def settings(work: Work, name: str) -> dict[str, Any]:
     return {section: page[section] for section in STAGES[name].sections}
 
 
+def purpose(work: Work, name: str) -> str:
+    """One hash over the inputs and the settings that decide what a stage writes."""
+    return digest({"inputs": _inputs(work, STAGES[name]), "settings": settings(work, name)})
+
+
 def obstacle(work: Work, name: str) -> str:
     """Why the artifact of a stage does not stand for the tables, artifacts and settings there are; empty if it does."""
     record = work.run.stages.get(name)
@@ -262,15 +267,14 @@ def obstacle(work: Work, name: str) -> str:
     return _difference(before, now)
 
 
-def make(work: Work, name: str) -> Record:
+def make(work: Work, stage: Stage) -> Record:
     """Run one stage and commit what it wrote."""
-    stage = STAGES[name]
-    facts = {"inputs": _inputs(work, stage), "section": settings(work, name), "code": __version__}
-    with work.run.stage(name, **facts) as staging:
+    facts = {"inputs": _inputs(work, stage), "section": settings(work, stage.name), "code": __version__}
+    with work.run.stage(stage.name, **facts) as staging:
         staging.summary.update(stage.make(work, staging.path))
-    if name == "train":
+    if stage.name == "train":
         (work.run.path / CHECKPOINT).unlink(missing_ok=True)
-    return work.run.stages[name]
+    return work.run.stages[stage.name]
 
 
 def require(work: Work, *names: str) -> None:

@@ -1,0 +1,210 @@
+"""What a sweep tries: data sets, a base to begin from, a range for each setting; all checked before anything runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from amity.config import Config, explain, load_config, merge, read_page
+from amity.errors import ConfigError
+from amity.pipeline.stages import LEARNING
+from amity.section import Section
+
+SWEPT = tuple(section for section in LEARNING if section != "seed")
+"""Sections whose settings a sweep may try: those that decide what training learns, and so what validation finds."""
+JUDGING = ("training.validation_candidates",)
+"""Settings of these sections that decide how a training is judged: trials that differ in them do not compare."""
+KINDS = ("choices", "float", "log", "int")
+SYNTAX = "{ choices = [a, b] }, { float = [low, high] }, { log = [low, high] } or { int = [low, high] }"
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+"""One path, or several."""
+
+
+class DataSet(Section):
+    """Where tables lie, and what is to be said of them alone; a bare path will do."""
+
+    path: Path
+    """The directory of the tables."""
+    config: Files = ()
+    """Config files for this data set alone, over the base: what its tables are, how they are split."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class SweepConfig(Section):
+    """A sweep, as its TOML file says it. Paths in it begin where the file lies."""
+
+    data: Annotated[tuple[DataSet, ...], BeforeValidator(_listed)] = Field(min_length=1)
+    """The data sets on which every trial is trained."""
+    config: Files = ()
+    """Config files of the base, each over the one before it; without any, the base is the defaults."""
+    objective: Literal["valid recall"] = "valid recall"
+    """What trials are judged by: the best recall on the validation part that training logs. The test part is never
+    read."""
+    trials: PositiveInt = 30
+    """How many trials there are to be; the first is the base itself."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """How settings are drawn: by a tree-structured Parzen estimator (Bergstra et al., 2011), or at random."""
+    seed: NonNegativeInt = 0
+    """What these draws hang on; the seed of the trainings is that of the base."""
+    space: dict[str, Any] = Field(min_length=1)
+    """For each setting by its dotted name a range: `{ choices = [a, b] }`, `{ float = [low, high] }`, `{ log = [low,
+    high] }` (even on a logarithmic scale) or `{ int = [low, high] }`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values that a setting may take."""
+
+    kind: Literal["choices", "float", "log", "int"]
+    values: tuple[Any, ...]
+    """The choices, or the lowest and the highest value."""
+
+    def probes(self) -> tuple[Any, ...]:
+        """Values which stand, if all do: the choices, or both ends and one between."""
+        if self.kind in ("choices", "int"):
+            return self.values
+        low, high = self.values
+        return low, low + 0.382 * (high - low), high
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A sweep whose every setting is known to be one."""
+
+    file: Path
+    sweep: SweepConfig
+    ranges: dict[str, Range]
+    """By the dotted name of a setting."""
+    base_page: dict[str, Any]
+    """The config files of the base, as one."""
+    own_pages: tuple[dict[str, Any], ...]
+    """Those of each data set, in their order."""
+
+    def page(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The base with some settings, by their dotted names, as a config file has them."""
+        return merge(self.base_page, _nest(settings))
+
+    def configs(self, settings: Mapping[str, Any]) -> list[Config]:
+        """For each data set, all settings with which it is trained in a trial."""
+        nested = _nest(settings)
+        return [load_config(flags=reduce(merge, (self.base_page, own, nested))) for own in self.own_pages]
+
+    def path(self, data: DataSet) -> Path:
+        """Where the tables of a data set lie."""
+        return self.file.parent / data.path
+
+    def base(self) -> dict[str, Any]:
+        """What the base says of each setting that is swept: the first trial."""
+        page = load_config(flags=self.base_page).model_dump(mode="json")
+        return {name: reduce(lambda section, key: section[key], name.split("."), page) for name in self.ranges}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of the space, and what was found there."""
+
+    number: int
+    """Counted from 0, which is the base."""
+    settings: dict[str, Any]
+    """By their dotted names."""
+    recall: dict[str, float]
+    """By data set, the best recall on the validation part; empty where training could not be done."""
+    score: float
+    """The mean over data sets of recall as a share of the base's; 0 where training could not be done."""
+    obstacle: str = ""
+    """Why it could not: it diverged, or the settings do not fit each other."""
+
+
+def read_space(file: Path) -> Space:
+    """Read a sweep; raises `ConfigError` for anything in it that cannot be tried, before anything is."""
+    try:
+        sweep = SweepConfig.model_validate(read_page(file))
+    except ValidationError as error:
+        raise ConfigError(explain(error, file=file, section=SweepConfig)) from error
+    ranges = {name: _range(file, name, entry) for name, entry in _settings(sweep.space)}
+    space = Space(file, sweep, ranges, _read(file, sweep.config), tuple(_read(file, d.config) for d in sweep.data))
+    _check_data(space)
+    for name, one in ranges.items():
+        _check_setting(space, name, one)
+    return space
+
+
+def _read(file: Path, paths: Sequence[Path]) -> dict[str, Any]:
+    """Config files as one, each checked by itself, so that a mistake is told with its file."""
+    for path in paths:
+        load_config(file.parent / path)
+    return reduce(merge, [read_page(file.parent / path) for path in paths], {})
+
+
+def _nest(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted names, nested as the sections are."""
+    nested = (reduce(lambda inner, key: {key: inner}, reversed(n.split(".")), v) for n, v in settings.items())
+    return reduce(merge, nested, {})
+
+
+def _settings(page: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each setting with its range; `training.steps = ...` is the same with quotes and without."""
+    for key, value in page.items():
+        if isinstance(value, dict) and value and not set(value) & set(KINDS):
+            yield from _settings(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _range(file: Path, name: str, entry: Any) -> Range:
+    kind, values = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (None, None)
+    if kind not in KINDS or not isinstance(values, list) or not _may_be_drawn(kind, values):
+        raise ConfigError(
+            f"The range of `{name}` in {file} cannot stand: it is {SYNTAX}, with low below high, above 0 where it is "
+            f"`log`, and whole numbers where it is `int`. Found {entry!r}."
+        )
+    return Range(kind, tuple(values))
+
+
+def _may_be_drawn(kind: str, values: list[Any]) -> bool:
+    if kind == "choices":
+        return len(values) > 0
+    numbers = int if kind == "int" else int | float
+    if len(values) != 2 or any(isinstance(one, bool) or not isinstance(one, numbers) for one in values):
+        return False
+    low, high = values
+    return -float("inf") < low < high < float("inf") and (kind != "log" or low > 0)
+
+
+def _check_data(space: Space) -> None:
+    names = [data.path.name for data in space.sweep.data]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"Two data sets of {space.file} have one name: {', '.join(names)}. Rename a directory.")
+    for data in space.sweep.data:
+        if not space.path(data).is_dir():
+            raise ConfigError(
+                f"There is no directory {space.path(data)}, which {space.file} names as data. Paths in that file begin "
+                "where it lies."
+            )
+
+
+def _check_setting(space: Space, name: str, one: Range) -> None:
+    for value in one.probes():
+        try:
+            space.configs({name: value})
+        except ConfigError as error:
+            raise ConfigError(f"In the space of {space.file}: {error}") from error
+    if name.partition(".")[0] not in SWEPT or name in JUDGING:
+        raise ConfigError(
+            f"The setting `{name}` in the space of {space.file} cannot be swept: trials are judged by validation "
+            "while they train, and it does not change what is learned, or how that is judged. "
+            f"Sweep settings of {', '.join(SWEPT)}, without {', '.join(JUDGING)}."
+        )
