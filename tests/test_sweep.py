@@ -195,6 +195,19 @@ def test_settings_that_do_not_fit_each_other_find_nothing_and_the_sweep_goes_on(
     assert all((trial.score, trial.recall) == (0, {}) and "heads" in trial.obstacle for trial in unfit)
 
 
+def test_settings_that_must_fit_each_other_are_drawn_together(tmp_path: Path):
+    tables = [{"encoder": {"layers": 1}, "sampling.fanout": [5]}, {"encoder": {"layers": 2}, "sampling.fanout": [5, 5]}]
+    file = write_space(tmp_path, space={"depth": {"together": tables}}, trials=5, sampler="random")
+    found = pipeline.sweep(file, tmp_path / "sweep")
+    assert found.trials[0].settings == {"depth": {"encoder.layers": 2, "sampling.fanout": [5, 5]}}
+    drawn = [trial.settings["depth"]["encoder.layers"] for trial in found.trials]
+    assert set(drawn) == {1, 2}
+    assert not any(trial.obstacle for trial in found.trials)
+    assert len(logged(tmp_path / "sweep")) == 2
+    best, depth = load_config(found.config), found.best.settings["depth"]
+    assert depth == {"encoder.layers": best.encoder.layers, "sampling.fanout": list(best.sampling.fanout)}
+
+
 def test_a_base_outside_of_the_space_is_tried_all_the_same(tmp_path: Path):
     ranges = {"objectives.grace.weight": {"log": [1e-3, 1.0]}, "encoder.heads": {"int": [1, 2]}}
     found = pipeline.sweep(write_space(tmp_path, space=ranges, trials=2), tmp_path / "sweep")
@@ -246,6 +259,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a logarithm of nothing": ({"space": {"training.learning_rate": {"log": [0.0, 1.0]}}}, "above 0"),
     "broken whole numbers": ({"space": {"encoder.heads": {"int": [1.0, 2.5]}}}, "whole numbers"),
     "a broken number for a whole one": ({"space": {"encoder.heads": {"float": [1, 4]}}}, "The setting `encoder.heads`"),
+    "tables of other settings": (
+        {"space": {"depth": {"together": [{"encoder.layers": 1}, {"encoder.heads": 1}]}}},
+        "The range of `depth`",
+    ),
+    "an unknown setting among others": (
+        {"space": {"depth": {"together": [{"encoder.layer_count": 1}]}}},
+        "There is no setting `encoder.layer_count`. Did you mean `encoder.layer`?",
+    ),
+    "the judge among others": (
+        {"space": {"all": {"together": [{"training.validation_candidates": 9}]}}},
+        "The setting `training.validation_candidates`",
+    ),
     "a choice that cannot stand": ({"space": {"encoder.layer": {"choices": ["gat", "gta"]}}}, "Found 'gta'"),
     "a low end that cannot stand": ({"space": {"training.steps": {"int": [0, 9]}}}, "The setting `training.steps`"),
     "a setting that validation does not see": (
@@ -284,6 +309,6 @@ def test_the_command_prints_a_table_or_one_document(
     assert [trial["score"] for trial in document["trials"]] == [trial.score for trial in finished.trials]
     main(["sweep", str(space), "--into", str(place)])
     shown = capsys.readouterr().out
-    assert "learning_rate" in shown
+    assert "learning_rate 0.005" in " ".join(shown.split())
     assert f"{finished.best.score:.4f}" in shown
     assert f"best settings: {place / 'best.toml'}" in shown

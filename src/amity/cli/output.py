@@ -49,18 +49,24 @@ def stage_lines(path: Path, name: str, record: Record) -> str:
 
 
 def trials_table(found: dict[str, Any]) -> Table:
-    """Every trial: its score, the recall on each data set, and its settings; the best one is bold."""
+    """Every trial: its score, the recall on each data set, its settings or why there is none; the best one is bold."""
     table = Table(title="score: validation recall relative to trial 0, the base", title_justify="left")
-    names, settings = found["trials"][0]["recall"], found["trials"][0]["settings"]
-    for name in ("trial", "score", *names, *settings):
-        table.add_column(Text(name), justify="right")
+    for name in ("trial", "score", "recall", "settings"):
+        table.add_column(name, justify="left" if name == "settings" else "right")
     for trial in found["trials"]:
-        recalls = [f"{trial['recall'][name]:.4f}" if trial["recall"] else "–" for name in names]
-        values = [trial["settings"][name] for name in settings]
-        shown = [Text(f"{value:.4g}" if isinstance(value, float) else _write(value)) for value in values]
+        recall = "\n".join(f"{name} {value:.4f}" for name, value in trial["recall"].items())
         style = "bold" if trial["number"] == found["best"] else None
-        table.add_row(str(trial["number"]), f"{trial['score']:.4f}", *recalls, *shown, style=style)
+        settings = trial["obstacle"] or ", ".join(_write_settings(trial["settings"]))
+        table.add_row(str(trial["number"]), f"{trial['score']:.4f}", Text(recall or "–"), Text(settings), style=style)
     return table
+
+
+def _write_settings(settings: dict[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _write_settings(value)
+        else:
+            yield f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {_write(value)}"
 
 
 def _outline(values: dict[str, Any], indent: str = "  ") -> Iterator[str]:

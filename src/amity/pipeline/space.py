@@ -17,8 +17,11 @@ SWEPT = tuple(section for section in LEARNING if section != "seed")
 """Sections whose settings a sweep may try: those that decide what training learns, and so what validation finds."""
 JUDGING = ("training.validation_candidates",)
 """Settings of these sections that decide how a training is judged: trials that differ in them do not compare."""
-KINDS = ("choices", "float", "log", "int")
-SYNTAX = "{ choices = [a, b] }, { float = [low, high] }, { log = [low, high] } or { int = [low, high] }"
+KINDS = ("choices", "float", "log", "int", "together")
+SYNTAX = (
+    "{ choices = [a, b] }, { float = [low, high] }, { log = [low, high] }, { int = [low, high] }, "
+    "or { together = [{ ... }, { ... }] }"
+)
 
 
 def _listed(value: Any) -> Any:
@@ -61,20 +64,27 @@ class SweepConfig(Section):
     """What these draws hang on; the seed of the trainings is that of the base."""
     space: dict[str, Any] = Field(min_length=1)
     """For each setting by its dotted name a range: `{ choices = [a, b] }`, `{ float = [low, high] }`, `{ log = [low,
-    high] }` (even on a logarithmic scale) or `{ int = [low, high] }`."""
+    high] }` (even on a logarithmic scale) or `{ int = [low, high] }`. Settings that must fit each other are drawn as
+    one, under a name of yours: `depth = { together = [{ encoder.layers = 1, sampling.fanout = [15] }, ...] }`, where
+    all tables have the same settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """The values that a setting may take."""
 
-    kind: Literal["choices", "float", "log", "int"]
+    kind: Literal["choices", "float", "log", "int", "together"]
     values: tuple[Any, ...]
-    """The choices, or the lowest and the highest value."""
+    """The choices, or the lowest and the highest value; of `together`, tables of settings by their dotted names."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether `values` are all there are."""
+        return self.kind in ("choices", "together")
 
     def probes(self) -> tuple[Any, ...]:
         """Values which stand, if all do: the choices, or both ends and one between."""
-        if self.kind in ("choices", "int"):
+        if self.listed or self.kind == "int":
             return self.values
         low, high = self.values
         return low, low + 0.382 * (high - low), high
@@ -87,19 +97,19 @@ class Space:
     file: Path
     sweep: SweepConfig
     ranges: dict[str, Range]
-    """By the dotted name of a setting."""
+    """By the dotted name of a setting, or the name of settings that are drawn together."""
     base_page: dict[str, Any]
     """The config files of the base, as one."""
     own_pages: tuple[dict[str, Any], ...]
     """Those of each data set, in their order."""
 
     def page(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The base with some settings, by their dotted names, as a config file has them."""
-        return merge(self.base_page, _nest(settings))
+        """The base with what a trial draws, as a config file has it."""
+        return merge(self.base_page, self._nest(settings))
 
     def configs(self, settings: Mapping[str, Any]) -> list[Config]:
         """For each data set, all settings with which it is trained in a trial."""
-        nested = _nest(settings)
+        nested = self._nest(settings)
         return [load_config(flags=reduce(merge, (self.base_page, own, nested))) for own in self.own_pages]
 
     def path(self, data: DataSet) -> Path:
@@ -109,7 +119,22 @@ class Space:
     def base(self) -> dict[str, Any]:
         """What the base says of each setting that is swept: the first trial."""
         page = load_config(flags=self.base_page).model_dump(mode="json")
-        return {name: reduce(lambda section, key: section[key], name.split("."), page) for name in self.ranges}
+        return {
+            name: {inner: _look_up(page, inner) for inner in one.values[0]}
+            if one.kind == "together"
+            else _look_up(page, name)
+            for name, one in self.ranges.items()
+        }
+
+    def _nest(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What a trial draws, nested as the sections are."""
+        tables = [v if self.ranges[name].kind == "together" else {name: v} for name, v in settings.items()]
+        nested = (
+            reduce(lambda inner, key: {key: inner}, reversed(name.split(".")), value)
+            for table in tables
+            for name, value in table.items()
+        )
+        return reduce(merge, nested, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +144,17 @@ class Trial:
     number: int
     """Counted from 0, which is the base."""
     settings: dict[str, Any]
-    """By their dotted names."""
+    """By their dotted names, as `Space.ranges` has them."""
     recall: dict[str, float]
     """By data set, the best recall on the validation part; empty where training could not be done."""
     score: float
     """The mean over data sets of recall as a share of the base's; 0 where training could not be done."""
     obstacle: str = ""
     """Why it could not: it diverged, or the settings do not fit each other."""
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"trial {self.number}: {self.obstacle or f'{self.score:.4f} of the base'} ({settings})"
 
 
 def read_space(file: Path) -> Space:
@@ -149,14 +178,12 @@ def _read(file: Path, paths: Sequence[Path]) -> dict[str, Any]:
     return reduce(merge, [read_page(file.parent / path) for path in paths], {})
 
 
-def _nest(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their dotted names, nested as the sections are."""
-    nested = (reduce(lambda inner, key: {key: inner}, reversed(n.split(".")), v) for n, v in settings.items())
-    return reduce(merge, nested, {})
+def _look_up(page: Mapping[str, Any], name: str) -> Any:
+    return reduce(lambda section, key: section[key], name.split("."), page)
 
 
 def _settings(page: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting with its range; `training.steps = ...` is the same with quotes and without."""
+    """Each setting, by its dotted name, with what is said of it; quotes around the name make no difference."""
     for key, value in page.items():
         if isinstance(value, dict) and value and not set(value) & set(KINDS):
             yield from _settings(value, f"{above}{key}.")
@@ -171,12 +198,15 @@ def _range(file: Path, name: str, entry: Any) -> Range:
             f"The range of `{name}` in {file} cannot stand: it is {SYNTAX}, with low below high, above 0 where it is "
             f"`log`, and whole numbers where it is `int`. Found {entry!r}."
         )
-    return Range(kind, tuple(values))
+    return Range(kind, tuple(dict(_settings(table)) for table in values) if kind == "together" else tuple(values))
 
 
 def _may_be_drawn(kind: str, values: list[Any]) -> bool:
     if kind == "choices":
         return len(values) > 0
+    if kind == "together":
+        tables = [set(dict(_settings(table))) if isinstance(table, dict) else set() for table in values]
+        return len(tables) > 0 and all(table and table == tables[0] for table in tables)
     numbers = int if kind == "int" else int | float
     if len(values) != 2 or any(isinstance(one, bool) or not isinstance(one, numbers) for one in values):
         return False
@@ -202,9 +232,11 @@ def _check_setting(space: Space, name: str, one: Range) -> None:
             space.configs({name: value})
         except ConfigError as error:
             raise ConfigError(f"In the space of {space.file}: {error}") from error
-    if name.partition(".")[0] not in SWEPT or name in JUDGING:
+    names = one.values[0] if one.kind == "together" else [name]
+    unseen = [inner for inner in names if inner.partition(".")[0] not in SWEPT or inner in JUDGING]
+    if unseen:
         raise ConfigError(
-            f"The setting `{name}` in the space of {space.file} cannot be swept: trials are judged by validation "
+            f"The setting `{unseen[0]}` in the space of {space.file} cannot be swept: trials are judged by validation "
             "while they train, and it does not change what is learned, or how that is judged. "
             f"Sweep settings of {', '.join(SWEPT)}, without {', '.join(JUDGING)}."
         )

@@ -75,19 +75,19 @@ def _sampler(space: Space, number: int) -> BaseSampler:
 
 
 def _distribution(one: Range) -> BaseDistribution:
-    if one.kind == "choices":
-        return CategoricalDistribution([json.dumps(value) for value in one.values])
+    if one.listed:
+        return CategoricalDistribution([_encode(one, value) for value in one.values])
     low, high = one.values
     return IntDistribution(low, high) if one.kind == "int" else FloatDistribution(low, high, log=one.kind == "log")
 
 
 def _encode(one: Range, value: Any) -> Any:
     """Optuna's choices are texts: lists and tables are none of what its journal can hold."""
-    return json.dumps(value) if one.kind == "choices" else value
+    return json.dumps(value, sort_keys=True) if one.listed else value
 
 
 def _decode(one: Range, value: Any) -> Any:
-    return json.loads(value) if one.kind == "choices" else value
+    return json.loads(value) if one.listed else value
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:

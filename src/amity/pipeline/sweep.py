@@ -74,7 +74,7 @@ def sweep(file: Path, into: Path) -> Sweep:
             settings = optuna_part.draw_settings(study, space)
             trial = _try(trials, space, fields, settings, into / "trainings")
             optuna_part.keep_trial(study, space, trial)
-            say(f"trial {trial.number}: {trial.obstacle or f'{trial.score:.4f} of the base'}, {trial.settings}")
+            say(str(trial))
         found = Sweep(tuple(trials), into / "best.toml")
         write_atomically(found.config, tomli_w.dumps(space.page(found.best.settings)).encode())
     return found
