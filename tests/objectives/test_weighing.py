@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amity.objectives import Objectives, ObjectivesConfig
-from amity.objectives.weighing import Weighing, WeighingConfig, add, cosine, dot, length, without_opposition
+from amity.objectives.weighing import (
+    Weighing,
+    WeighingConfig,
+    add,
+    cosine,
+    dot,
+    is_observed,
+    length,
+    without_opposition,
+)
 
 
 def draw(seed: int, scale: float = 1.0) -> list[torch.Tensor | None]:
@@ -94,7 +103,7 @@ def gradients_of(stage, method: str, *, number: int) -> tuple[dict, dict]:
 
 
 def test_observing_changes_no_gradient_beyond_rounding(stage):
-    plain, nothing = gradients_of(stage, "static", number=1)
+    plain, nothing = gradients_of(stage, "static", number=3)
     observed, report = gradients_of(stage, "static", number=10)
     assert nothing == {}
     assert plain.keys() == observed.keys()
@@ -115,10 +124,28 @@ def test_the_report_tells_lengths_and_cosines_overall_and_by_degree(stage):
 
 @pytest.mark.parametrize("method", ["metabalance", "projection"])
 def test_an_objectives_own_head_learns_whatever_the_weighing(stage, method):
-    plain, _ = gradients_of(stage, "static", number=1)
-    weighed, _ = gradients_of(stage, method, number=1)
+    plain, _ = gradients_of(stage, "static", number=3)
+    weighed, _ = gradients_of(stage, method, number=3)
     heads = [name for name in plain if name.startswith("tasks.")]
     assert heads
     for name in heads:
         torch.testing.assert_close(weighed[name], plain[name])
     assert any(not torch.allclose(weighed[name], plain[name]) for name in plain if name not in heads)
+
+
+def test_gradients_are_observed_often_at_first_and_then_now_and_then():
+    assert [number for number in range(301) if is_observed(number, 100)] == [
+        0,
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        100,
+        128,
+        200,
+        256,
+        300,
+    ]

@@ -19,7 +19,7 @@ from amity.objectives.graphmae2 import GraphMae2, GraphMae2Config
 from amity.objectives.retrieval import Retrieval, RetrievalConfig
 from amity.objectives.step import Augmentation, Step, ViewsConfig, generator_of
 from amity.objectives.uniformity import Uniformity, UniformityConfig
-from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, cosine, length
+from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, cosine, is_observed, length
 from amity.objectives.xsimgcl import XSimGcl, XSimGclConfig
 from amity.sampling.batch import Batch
 from amity.section import Section
@@ -97,13 +97,13 @@ class Objectives(nn.Module):
     def backward(self, step: Step, losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, Any]:
         """Give every parameter its `grad`, which must be empty; now and then, say what the objectives' gradients are.
 
-        Gives, at every `weighing.observe_every`-th step that has auxiliary objectives, for each objective the `length`
-        of its weighted gradient over the encoder's parameters, its `cosine` with retrieval's, and `by_degree` its
-        cosines with the gradients of those queries alone that have so many neighbours; else nothing. Such a step takes
-        a backward pass for each objective and each bucket.
+        Gives, at some of the steps that have auxiliary objectives (`is_observed`), for each objective the `length` of
+        its weighted gradient over the encoder's parameters, its `cosine` with retrieval's, and `by_degree` its cosines
+        with the gradients of those queries alone that have so many neighbours; else nothing. Such a step takes a
+        backward pass for each objective and each bucket.
         """
         weights, number = self.config.weights(), step.batch.step // self.config.views.every
-        observed = number % self.config.weighing.observe_every == 0
+        observed = is_observed(number, self.config.weighing.observe_every)
         if len(losses) < 2 or (self.config.weighing.method == "static" and not observed):
             multitask_loss(losses, weights).backward()
             return {}

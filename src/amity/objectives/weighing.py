@@ -32,7 +32,8 @@ class WeighingConfig(Section):
     memory: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Under `metabalance`: the share of the past in the moving averages of lengths."""
     observe_every: PositiveInt = 100
-    """Every so many steps the log is told the lengths of the gradients and their cosines with retrieval's."""
+    """Every so many steps, and after 1, 2, 4, 8, ..., the log is told the lengths of the gradients and their cosines
+    with retrieval's."""
 
 
 class Weighing(nn.Module):
@@ -72,6 +73,11 @@ class Weighing(nn.Module):
         main, own = lengths[self.rows[MAIN]], lengths[self.rows[name]]
         scales = torch.where(main > 0, (self.config.cap * main / own.clamp(min=TINY)).clamp(max=1.0), 1.0)
         return [None if one is None else one * scale for one, scale in zip(gradient, scales, strict=True)]
+
+
+def is_observed(number: int, every: int) -> bool:
+    """Whether the step of that number, from 0, is among those whose gradients are looked at."""
+    return number % every == 0 or number & (number - 1) == 0
 
 
 def without_opposition(gradient: Gradient, main: Gradient) -> Gradient:
