@@ -3,9 +3,10 @@
 from amity.pipeline.arms import Arms, read_arms
 from amity.pipeline.demonstration import demo
 from amity.pipeline.running import Done, configure, open_run, run, run_stage
-from amity.pipeline.stages import STAGES, Stage, Work
+from amity.pipeline.stages import STAGES, Stage
 from amity.pipeline.sweep import Sweep, sweep
 from amity.pipeline.verbs import embed, evaluate, read_graph, split, train
+from amity.pipeline.work import Work
 
 __all__ = [
     "STAGES",

@@ -9,7 +9,7 @@ from pyarrow import Table
 from amity.errors import ConfigError
 from amity.evaluation import EvaluationConfig
 from amity.pipeline.running import open_run
-from amity.pipeline.stages import Work
+from amity.pipeline.work import Work
 
 
 @dataclass(frozen=True, slots=True)

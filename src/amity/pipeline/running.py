@@ -11,7 +11,8 @@ from amity.config import Config, load_config, save_config
 from amity.errors import ConfigError, DataError
 from amity.ingestion.tables import SUFFIXES
 from amity.log import say
-from amity.pipeline.stages import STAGES, Stage, Work, make, obstacle, require
+from amity.pipeline.stages import STAGES, Stage, make, obstacle, require
+from amity.pipeline.work import Work
 
 CONFIG = "config.toml"
 TABLES = (*SUFFIXES, ".toml")

@@ -1,21 +1,16 @@
 """The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pyarrow import Table
-
 from amity import __version__
-from amity.artifacts import Record, Run, digest, peak_memory_bytes
-from amity.config import Config
-from amity.device import Device, check_device
-from amity.embedding import Embeddings, embed_graph, open_embeddings
-from amity.encoder import Model
+from amity.artifacts import Record, digest, peak_memory_bytes
+from amity.device import check_device
+from amity.embedding import embed_graph
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation import (
     evaluate,
@@ -23,84 +18,23 @@ from amity.evaluation import (
     fit_blend,
     make_report,
     negative_transfer,
-    read_per_query,
     write_per_query,
     write_report,
 )
-from amity.graph import Graph, open_graph
 from amity.graph.storage import read_summary
-from amity.index import open_index, save_index
+from amity.index import save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
-from amity.retrieval import Recommender, Retriever, blended, open_blend, save_blend
+from amity.pipeline.work import Work
+from amity.retrieval import Retriever, save_blend
 from amity.retrieval.blend import VECTORS
-from amity.splitting import Split, open_split, split_edges
+from amity.splitting import split_edges
 from amity.training import Journal
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 UNASKED = ("skipped: identifier", "skipped: only nulls", "skipped: only missing values")
 """What ingestion says of columns that it leaves out of its own accord."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A run, the settings, and the tables: all that a stage gets to see."""
-
-    run: Run
-    config: Config
-    data: Path | None = None
-    """Where the tables lie; absent where they are not at hand."""
-    tables: str = ""
-    """One hash over the tables; empty where they are not at hand."""
-
-    def graph(self) -> Graph:
-        """The graph, verified and opened; as all of these, `ArtifactError` where it is not as it was written."""
-        self.run.verify("ingest")
-        return open_graph(self.run.path / "graph")
-
-    def split(self) -> Split:
-        """The split of the graph."""
-        self.run.verify("split")
-        return open_split(self.run.path / "split", self.graph())
-
-    def model(self) -> Model:
-        """The trained model."""
-        self.run.verify("train")
-        return Model.open(self.run.path / "model.safetensors")
-
-    def embeddings(self) -> Embeddings:
-        """The vectors of the train graph."""
-        self.run.verify("embed")
-        return open_embeddings(self.run.path / "embeddings", self.split().train)
-
-    def retriever(self, *, device: Device = "cpu") -> Retriever:
-        """The retriever over the index, as it is judged: held-out friends can be found."""
-        self.run.verify("index")
-        index = open_index(self.run.path / "index", verified=True, device=device)
-        retriever = Retriever.with_index(self.embeddings(), index)
-        return replace(retriever, expansion=self.config.retrieval.expansion, seed=self.config.seed)
-
-    def recommender(self, retriever: Retriever) -> Recommender:
-        """A retriever beside the heuristics of the blend, on the retriever's own graph."""
-        self.run.verify("blend")
-        blend, depth = open_blend(self.run.path / "blend.json"), self.config.retrieval.blend.depth
-        return blended(retriever, blend, retriever.embeddings.graph, depth=depth, seed=self.config.seed)
-
-    def adviser(self) -> tuple[Recommender, Graph]:
-        """The recommender as people ask it: friends that were held out are friends too, and never come back."""
-        retriever, graph = self.retriever(), self.graph()
-        return self.recommender(replace(retriever, embeddings=replace(retriever.embeddings, graph=graph))), graph
-
-    def report(self) -> dict[str, Any]:
-        """What evaluation found, `report.json`."""
-        self.run.verify("evaluate")
-        return json.loads((self.run.path / "report.json").read_text(encoding="utf-8"))
-
-    def values(self) -> Table:
-        """What evaluation found for each query, `per_query.parquet`."""
-        self.run.verify("evaluate")
-        return read_per_query(self.run.path / "per_query.parquet")
 
 
 Make = Callable[[Work, Path], Mapping[str, Any]]

@@ -26,7 +26,8 @@ from amity.log import read_metrics, say
 from amity.pipeline import verbs
 from amity.pipeline.running import bring_up_to_date, prepare
 from amity.pipeline.space import Space, Trial, read_space
-from amity.pipeline.stages import CHECKPOINT, LOG, STAGES, Work, purpose, split_graph
+from amity.pipeline.stages import CHECKPOINT, LOG, STAGES, purpose, split_graph
+from amity.pipeline.work import Work
 from amity.splitting import Split
 from amity.training import Journal
 from amity.training.loop import VALID_RECALL

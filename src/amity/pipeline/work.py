@@ -1,0 +1,79 @@
+"""A run, its settings and its tables: what every stage gets to see, each artifact verified before it is opened."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pyarrow import Table
+
+from amity.artifacts import Run
+from amity.config import Config
+from amity.device import Device
+from amity.embedding import Embeddings, open_embeddings
+from amity.encoder import Model
+from amity.evaluation import read_per_query
+from amity.graph import Graph, open_graph
+from amity.index import open_index
+from amity.retrieval import Recommender, Retriever, blended, open_blend
+from amity.splitting import Split, open_split
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A run, the settings, and the tables: all that a stage gets to see."""
+
+    run: Run
+    config: Config
+    data: Path | None = None
+    """Where the tables lie; absent where they are not at hand."""
+    tables: str = ""
+    """One hash over the tables; empty where they are not at hand."""
+
+    def graph(self) -> Graph:
+        """The graph, verified and opened; as all of these, `ArtifactError` where it is not as it was written."""
+        self.run.verify("ingest")
+        return open_graph(self.run.path / "graph")
+
+    def split(self) -> Split:
+        """The split of the graph."""
+        self.run.verify("split")
+        return open_split(self.run.path / "split", self.graph())
+
+    def model(self) -> Model:
+        """The trained model."""
+        self.run.verify("train")
+        return Model.open(self.run.path / "model.safetensors")
+
+    def embeddings(self) -> Embeddings:
+        """The vectors of the train graph."""
+        self.run.verify("embed")
+        return open_embeddings(self.run.path / "embeddings", self.split().train)
+
+    def retriever(self, *, device: Device = "cpu") -> Retriever:
+        """The retriever over the index, as it is judged: held-out friends can be found."""
+        self.run.verify("index")
+        index = open_index(self.run.path / "index", verified=True, device=device)
+        retriever = Retriever.with_index(self.embeddings(), index)
+        return replace(retriever, expansion=self.config.retrieval.expansion, seed=self.config.seed)
+
+    def recommender(self, retriever: Retriever) -> Recommender:
+        """A retriever beside the heuristics of the blend, on the retriever's own graph."""
+        self.run.verify("blend")
+        blend, depth = open_blend(self.run.path / "blend.json"), self.config.retrieval.blend.depth
+        return blended(retriever, blend, retriever.embeddings.graph, depth=depth, seed=self.config.seed)
+
+    def adviser(self) -> tuple[Recommender, Graph]:
+        """The recommender as people ask it: friends that were held out are friends too, and never come back."""
+        retriever, graph = self.retriever(), self.graph()
+        return self.recommender(replace(retriever, embeddings=replace(retriever.embeddings, graph=graph))), graph
+
+    def report(self) -> dict[str, Any]:
+        """What evaluation found, `report.json`."""
+        self.run.verify("evaluate")
+        return json.loads((self.run.path / "report.json").read_text(encoding="utf-8"))
+
+    def values(self) -> Table:
+        """What evaluation found for each query, `per_query.parquet`."""
+        self.run.verify("evaluate")
+        return read_per_query(self.run.path / "per_query.parquet")
