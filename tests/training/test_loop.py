@@ -141,14 +141,21 @@ def test_the_parameters_of_the_best_validation_are_kept(split: Split):
 def test_training_stops_at_the_multiple_of_the_best_step(split: Split, tmp_path: Path):
     journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
     scores = iter([0.2, 0.5, *[0.1] * 50])
-    train_model(split, recipe(steps=100, patience=1.5), seed=0, validate=lambda _: next(scores), journal=journal)
+    stopping = recipe(steps=100, patience=1.5, least_steps=1)
+    train_model(split, stopping, seed=0, validate=lambda _: next(scores), journal=journal)
     assert len(journal.log.read_text().splitlines()) == 9  # Best at step 6: 1.5 x 6.
 
 
 @pytest.mark.parametrize(("best_step", "end"), [(0, 20), (10, 20), (67, 150), (150, 337), (225, 400), (400, 400)])
 def test_training_ends_at_a_validation_or_with_its_steps(best_step: int, end: int):
-    settings = TrainingConfig(steps=400, first_validation=10, validation_growth=1.5, patience=2.0)
+    settings = TrainingConfig(steps=400, least_steps=1, first_validation=10, validation_growth=1.5, patience=2.0)
     assert last_step(settings, best_step=best_step) == end
+
+
+def test_training_does_not_end_before_its_least_steps():
+    settings = TrainingConfig(steps=400, least_steps=120, first_validation=10, validation_growth=1.5, patience=2.0)
+    assert last_step(settings, best_step=10) == 150
+    assert last_step(settings, best_step=150) == 337
 
 
 def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(split: Split, tmp_path: Path):

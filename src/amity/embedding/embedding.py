@@ -43,7 +43,7 @@ class EmbeddingConfig(Section):
     """How vectors, and states between two layers, are stored: half takes half the room. Sums are always single."""
     message_pass: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of what friends say in a finished vector: one more message pass, without training; 0 leaves it out."""
-    heard_power: float = -0.7
+    heard_power: float = -0.5
     """Power of a node's degree by which the sum of what its friends say in that pass is scaled."""
     sent_power: float = -0.5
     """Power of a friend's degree by which what it says in that pass is scaled."""

@@ -108,7 +108,7 @@ def validation_steps(settings: TrainingConfig) -> frozenset[int]:
 
 def last_step(settings: TrainingConfig, *, best_step: int) -> int:
     """The validation at which training stops, unless one before it finds more; progress counts time left by it."""
-    patience_ends = settings.patience * max(best_step, settings.first_validation)
+    patience_ends = max(settings.patience * max(best_step, settings.first_validation), settings.least_steps)
     return min((step for step in validation_steps(settings) if step >= patience_ends), default=settings.steps)
 
 

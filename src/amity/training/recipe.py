@@ -23,8 +23,10 @@ class TrainingConfig(Section):
     """The step after which the model is first validated, and the least distance between two validations."""
     validation_growth: float = Field(default=1.2, ge=1.0)
     """Each further validation comes at so many times the step of the one before: small graphs need fewer steps."""
+    least_steps: PositiveInt = 200
+    """Train so long, whatever validations say: the first ones are few and noisy."""
     patience: float = Field(default=2.0, gt=1.0)
-    """Stop at the first validation that comes at so many times the step of the best one; its parameters are kept."""
+    """After that, stop at the first validation that comes at so many times the step of the best one, which is kept."""
     validation_candidates: PositiveInt = 100_000
     """Where a graph has more candidates, validation ranks among so many: the held-out friends and a uniform draw."""
     checkpoint_every_s: PositiveFloat = 60.0
