@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from amity import pipeline
 from amity.config import Config, load_config
 from amity.evaluation import EvaluationConfig
+from amity.evaluation.statistics import bootstrap_means_over_seeds, middle
 
 HERE = Path(__file__).parent
 SETTINGS, ARMS = HERE.parent / "examples" / "datasets", HERE / "arms"
@@ -171,35 +172,24 @@ def gap_table(results: dict[str, dict[str, list[Found]]], arms: Sequence[str], *
 
 def relative(by_arm: dict[str, list[Found]], arm: str, *, low: bool) -> np.ndarray:
     """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them."""
-    pairs = []
+    tables = []
     for run, base in zip(by_arm[arm], by_arm[BASE], strict=True):
         kept = base.low if low else np.ones_like(base.low)
-        pairs.append(np.stack([one.values[f"vectors/{METRIC}"][kept] for one in (run, base)]))
-    pairs = [pair for pair in pairs if pair.shape[1]]
-    if not pairs:
+        tables.append(np.stack([one.values[f"vectors/{METRIC}"][kept] for one in (run, base)], axis=1))
+    tables = [table for table in tables if len(table)]
+    if not tables:
         return np.full(RESAMPLES + 1, np.nan)
-    rng = np.random.default_rng(len(pairs[0][0]))
-    seeds = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
-    places = []
-    for place in range(len(pairs)):  # A seed that is drawn twice has its queries drawn twice.
-        drawn = np.stack([_resampled_means(pair, rng) for pair in pairs])
-        places.append(drawn[seeds[:, place], np.arange(RESAMPLES)])
-    chosen = np.mean(places, axis=0)
-    whole = np.mean([pair.mean(1) for pair in pairs], axis=0)
-    both = np.concatenate([whole[None], chosen])
-    return 100 * (both[:, 0] / both[:, 1] - 1)
-
-
-def _resampled_means(pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    size = pair.shape[1]
-    counts = rng.multinomial(size, np.full(size, 1 / size), RESAMPLES)
-    return counts @ pair.T / size
+    whole = np.mean([table.mean(0) for table in tables], axis=0)
+    samples = bootstrap_means_over_seeds(tables, resamples=RESAMPLES, seed=len(tables[0]))
+    both = np.concatenate([whole[None], samples])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 100 * (both[:, 0] / both[:, 1] - 1)
 
 
 def _interval(samples: np.ndarray) -> str:
     if not np.isfinite(samples).all():
         return "–"
-    low, high = np.percentile(samples[1:], [2.5, 97.5])
+    low, high = middle(samples[1:], 0.95)
     return f"{samples[0]:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 

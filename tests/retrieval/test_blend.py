@@ -5,23 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from amity.embedding import Embeddings
 from amity.errors import ArtifactError, RetrievalError
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
-from amity.retrieval import Blend, Retriever, blended, heuristic, open_blend, save_blend
+from amity.retrieval import Blend, blended, heuristic, open_blend, save_blend
 
 BUCKETS = len(DEGREE_BUCKETS)
-
-
-@pytest.fixture(scope="module")
-def graph(make_random_friend_graph):
-    return make_random_friend_graph(150, 200)
-
-
-@pytest.fixture(scope="module")
-def retriever(graph) -> Retriever:
-    vectors = np.random.default_rng(0).standard_normal((graph.num_nodes, 8)).astype(np.float32)
-    return Retriever.build(Embeddings(vectors, graph))
 
 
 def weigh(*rows: tuple[float, float]) -> Blend:

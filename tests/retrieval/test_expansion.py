@@ -5,20 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from amity.embedding import Embeddings
-from amity.retrieval import Retriever
 from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
-
-
-@pytest.fixture(scope="module")
-def graph(make_random_friend_graph):
-    return make_random_friend_graph(150, 500)
-
-
-@pytest.fixture(scope="module")
-def retriever(graph) -> Retriever:
-    vectors = np.random.default_rng(0).standard_normal((graph.num_nodes, 8)).astype(np.float32)
-    return Retriever.build(Embeddings(vectors, graph))
 
 
 def test_friends_are_distinct_friends_as_many_as_there_are(graph):

@@ -7,7 +7,7 @@ from typing import Any
 
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.style import CSS
-from amity.evaluation.transfer import negative_transfer, transfer_table
+from amity.evaluation.transfer import transfer_table
 from amity.retrieval.heuristics import HEURISTICS
 
 NAMES = {
@@ -39,7 +39,7 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _by_degree(report),
         _by_distance(report),
         *_training(history),
-        _transfer(negative_transfer(history)),
+        _transfer(report.get("negative_transfer", {})),
         _amounts(report, "seconds", "Time", "Seconds a stage took."),
         _amounts(report, "peak_rss_bytes", "Memory", "The most a stage held at once."),
         _numbers(report),

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt64
 from numpy import ndarray
 
+from amity.graph.rows import fetch_row
 from amity.index.hits import NOBODY, Hits
 from amity.index.precision import stored
 from amity.kernels import kernel, mix, shared, summing_kernel, to_single
@@ -176,8 +177,10 @@ def _rank(part, questions, items, found, best):
     k, keys = best.shape[1], np.empty(found.shape[1], np.uint64)
     for q in range(*part):
         barred = excluded[starts[q] : starts[q + 1]]
-        size = 0
-        for position in found[q]:
+        size, proposed = 0, found[q]
+        for place in range(len(proposed)):
+            fetch_row(items, proposed, place, len(proposed))
+            position = proposed[place]
             if position >= 0 and not contains(barred, position):
                 keys[size] = to_key(inner_product(vectors[q], items[position]), position, salts[q])
                 size += 1
