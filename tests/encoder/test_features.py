@@ -18,7 +18,7 @@ TOWNS = ("york", "bath", "hull", "ely")
 def make_graph(*columns, nodes: int, ids: np.ndarray | None = None) -> Graph:
     adjacency = from_pairs(np.arange(nodes - 1), np.arange(1, nodes), num_nodes=nodes)
     users = NodeKind("user", 0, integer_vocabulary(np.arange(nodes) if ids is None else ids), columns)
-    return Graph((users,), (Relation("friend", "user", "user", undirected=True, adjacency=adjacency),), adjacency)
+    return Graph((users,), (Relation("friend", "user", "user", undirected=False, adjacency=adjacency),), adjacency)
 
 
 def make_bag(rows: list[dict[str, float]], dictionary: tuple[str, ...], name: str = "bag") -> Bag:
@@ -209,6 +209,20 @@ def test_learned_ids_know_the_training_nodes_and_take_others_for_strangers():
     grown, other = make_graph(nodes=6), make_graph(nodes=6, ids=np.arange(10, 16))
     assert gather(grown, PLAIN, transform=transform)[1].ids.tolist() == [0, 1, 2, 3, 4, 4]
     assert gather(other, PLAIN, transform=transform)[1].ids.tolist() == [4] * 6
+
+
+def test_who_has_no_edge_has_no_id_in_training_and_an_edge_of_any_relation_or_direction_gives_one():
+    kinds = tuple(NodeKind(name, first, integer_vocabulary(np.arange(3))) for name, first in (("user", 0), ("song", 3)))
+    likes, shares = (from_pairs(np.array([0]), np.array([target]), num_nodes=6) for target in (3, 4))
+    relations = tuple(
+        Relation(name, "user", "song", undirected=False, adjacency=edges)
+        for name, edges in (("likes", likes), ("shares", shares))
+    )
+    graph = Graph(kinds, relations, from_pairs(np.array([0, 3]), np.array([3, 0]), num_nodes=6))
+    assert graph.isolated().tolist() == [False, True, True, False, False, True]
+    source = InputSource.of(fit_features(graph, FeaturesConfig(ids="learned")), graph)
+    assert source.gather(np.arange(6)).ids.tolist() == [0, 1, 2, 3, 4, 5]
+    assert source.of_training().gather(np.arange(6)).ids.tolist() == [0, 6, 6, 3, 4, 6]
 
 
 def test_hashed_ids_follow_the_raw_id_wherever_its_row_is():

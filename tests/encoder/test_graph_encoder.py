@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from amity.encoder import EncoderConfig, FeaturesConfig, InputSource, block_edges, build_model, edges_between
-from amity.encoder.graph_encoder import drop_entries
+from amity.encoder.graph_encoder import drop_entries, drop_ids
 from amity.encoder.states import whole
 from amity.errors import ConfigError
 from amity.graph import Category, Number
@@ -122,6 +122,25 @@ def test_only_the_ids_of_a_block_get_gradients_and_strangers_never_do(graph):
     gradient = model.encoder.ids.weight.grad.coalesce()
     touched = gradient.indices()[0][gradient.values().abs().sum(1) > 0]
     assert touched.tolist() == [4]
+
+
+def test_a_share_of_the_ids_becomes_the_strangers_and_the_others_stay():
+    ids = torch.arange(4000)
+    first, again = (drop_ids(ids, rate=0.3, stranger=9999, generator=torch.Generator().manual_seed(1)) for _ in "ab")
+    assert torch.equal(first, again)
+    dropped = first == 9999
+    assert torch.equal(first[~dropped], ids[~dropped])
+    assert abs(float(dropped.float().mean()) - 0.3) < 0.03
+
+
+def test_ids_are_left_out_in_training_only(graph):
+    features = FeaturesConfig(id_dropout=0.5)
+    model = build_model(graph, EncoderConfig(dim=16, features=features), seed=0)
+    inputs = InputSource.of(model.transform, graph).gather(np.arange(90))
+    whole, again = (model.encoder.encode_inputs(inputs) for _ in range(2))
+    trained = model.encoder.encode_inputs(inputs, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(whole, again)
+    assert 20 < int((trained != whole).any(1).sum()) < 70
 
 
 def test_dropout_repeats_with_its_generator_and_keeps_the_mean():

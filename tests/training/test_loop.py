@@ -218,6 +218,23 @@ def test_training_finds_held_out_friends_that_chance_does_not(planted: Split):
     assert found > 3 * 20 / 160
 
 
+@pytest.mark.parametrize("ids", ["learned", "hashed"])
+def test_nobody_without_friends_is_told_apart_from_another_with_the_same_features(
+    make_friend_graph: Callable[..., Graph], tmp_path: Path, ids: str
+):
+    """All of them are drawn as negatives, yet no vector of their own comes between them."""
+    rng = np.random.default_rng(0)
+    town = Category("town", np.append(rng.integers(0, 3, 100), [0, 0, 1]).astype(np.int32), tuple("abc"))
+    graph = make_friend_graph(rng.integers(0, 100, 600), rng.integers(0, 100, 600), num_nodes=103, columns=(town,))
+    split = split_edges(graph, SplittingConfig(), tmp_path, seed=0)
+    features = {"ids": ids, "id_dropout": 0.2}
+    cold = replace(recipe(), encoder=EncoderConfig.model_validate({"dim": 8, "heads": 2, "features": features}))
+    vectors = embed_graph(train_model(split, cold, seed=0, validate=rising()), split.train).vectors
+    assert np.array_equal(vectors[100], vectors[101])
+    assert not np.allclose(vectors[100], vectors[102])
+    assert len(np.unique(vectors[:100], axis=0)) == 100
+
+
 def test_one_hop_for_each_layer_is_asked_for(split: Split):
     uneven = replace(recipe(), sampling=SamplingConfig(fanout=(3,)))
     with pytest.raises(ConfigError, match=r"has 2 .*but 1 hops"):

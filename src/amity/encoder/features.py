@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from amity.encoder.structure import StructureTransform, fingerprint, fit_structure
 from amity.graph import Bag, Category, Column, Graph, Number, Vector
@@ -40,6 +40,9 @@ class FeaturesConfig(Section):
     """Whether a node has a vector of its own: by its row (of the training graph only), or by a hash of its raw id."""
     id_buckets: PositiveInt = 100_000
     """Vectors that hashed ids share."""
+    id_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the nodes whose own vector is left out of a training step, so that features and neighbours must do
+    (DropoutNet, Volkovs et al., 2017)."""
 
 
 class _Record(BaseModel):

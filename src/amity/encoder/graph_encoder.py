@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 from numpy import ndarray
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
@@ -86,7 +86,18 @@ class GraphEncoder(nn.Module):
             states = torch.addmm(states, values, weights) if len(weights) else states
         if generator is not None and self.config.dropout:
             states = drop_entries(states, rate=self.config.dropout, generator=generator)
-        return states if self.ids is None else states + self.ids(inputs.ids)
+        if self.ids is None:
+            return states
+        ids, rate = inputs.ids, self.config.features.id_dropout
+        if generator is not None and rate:
+            ids = drop_ids(ids, rate=rate, stranger=len(self.ids.weight) - 1, generator=generator)
+        return states + self.ids(ids)
+
+    @torch.no_grad()
+    def forget_ids(self, nodes: Bool[ndarray, "nodes"]) -> None:
+        """Make the vectors of their own zero for some nodes of the training graph, as for a stranger."""
+        if self.ids is not None:
+            self.ids.weight[:-1][torch.from_numpy(nodes)] = 0.0
 
     def forward(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> Float[Tensor, "seeds dim"]:
         """The vectors of the targets of the last layer, from the first states of a block; see `block_edges`."""
@@ -178,6 +189,14 @@ def drop_entries(
     """Dropout whose mask is drawn from a generator."""
     kept = torch.rand(states.shape, generator=generator) >= rate
     return states * kept.to(states.device) / (1 - rate)
+
+
+def drop_ids(
+    ids: Int64[Tensor, "nodes"], *, rate: float, stranger: int, generator: Generator
+) -> Int64[Tensor, "nodes"]:
+    """Ids of which a share, drawn from a generator, has become the stranger's."""
+    dropped = torch.rand(ids.shape, generator=generator) < rate
+    return ids.masked_fill(dropped.to(ids.device), stranger)
 
 
 def _check(config: EncoderConfig) -> None:

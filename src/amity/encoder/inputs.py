@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -63,6 +63,8 @@ class InputSource:
     tokens: tuple[_Tokens, ...]
     known: tuple[bool, ...]
     """For each kind, whether its first nodes are those of the training graph."""
+    nameless: Bool[ndarray, "nodes"]
+    """Who has no vector of its own although there is a row for it: under hashed ids, whoever has no edge."""
 
     @classmethod
     def of(cls, transform: FeatureTransform, graph: Graph) -> "InputSource":
@@ -75,7 +77,15 @@ class InputSource:
         projections = project(graph, transform.structure)
         tokens = tuple(_prepare(graph, column) for column in transform.tokens)
         known = tuple(_is_known(transform, number, kind) for number, kind in enumerate(graph.kinds))
-        return cls(transform, graph, projections, tokens, known)
+        nameless = graph.isolated() if transform.ids == "hashed" else np.zeros(graph.num_nodes, np.bool_)
+        return cls(transform, graph, projections, tokens, known, nameless)
+
+    def of_training(self) -> "InputSource":
+        """The same source, of which nobody without an edge gets a vector of its own: there is nothing it could learn.
+
+        A learned one is zero to begin with, and stays so.
+        """
+        return replace(self, nameless=self.graph.isolated())
 
     def gather(self, rows: Int64[ndarray, "nodes"]) -> Inputs:
         """The inputs of nodes of the graph, in the order of `rows`."""
@@ -137,7 +147,7 @@ class InputSource:
             elif self.transform.ids == "learned" and self.known[number]:
                 ids[places] = np.where(local < count, offset + local, self.transform.num_ids)
             offset += count
-        return ids
+        return np.where(self.nameless[rows], self.transform.num_ids, ids)
 
 
 def _move(values: Tensor, device: torch.device | str) -> Tensor:

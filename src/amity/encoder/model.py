@@ -57,9 +57,16 @@ class Model:
 
 
 def build_model(graph: Graph, config: EncoderConfig, *, seed: int) -> Model:
-    """An untrained model for a graph: its transform fitted, its parameters drawn from `seed`."""
+    """An untrained model for a graph: its transform fitted, its parameters drawn from `seed`.
+
+    Nobody without an edge has a learned vector of its own: nothing would ever be learned of its friends, so that it
+    would be noise beside the features.
+    """
     transform = fit_features(graph, config.features)
-    return Model(GraphEncoder(config, transform, seed=seed), transform)
+    encoder = GraphEncoder(config, transform, seed=seed)
+    if transform.ids == "learned":
+        encoder.forget_ids(graph.isolated())
+    return Model(encoder, transform)
 
 
 def _check(encoder: GraphEncoder, tensors: dict[str, torch.Tensor], path: Path) -> None:

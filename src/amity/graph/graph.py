@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
 from amity.errors import RetrievalError
 from amity.graph.adjacency import Adjacency
 from amity.graph.features import Column
@@ -105,6 +109,16 @@ class Graph:
                 "Ask for one of its own ids, or ingest the tables again if this one is new."
             )
         return kind.first + row
+
+    def isolated(self) -> Bool[ndarray, "nodes"]:
+        """Which nodes have no edge in any relation, whether it carries messages or not."""
+        alone = np.ones(self.num_nodes, np.bool_)
+        for relation in self.relations:
+            edges = relation.adjacency
+            alone &= edges.indptr[1:] == edges.indptr[:-1]
+            if not relation.undirected:
+                alone[edges.indices] = False
+        return alone
 
     def with_edges(self, relations: tuple[Relation, ...], messages: Adjacency) -> "Graph":
         """The same nodes under other edges."""

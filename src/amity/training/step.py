@@ -46,7 +46,8 @@ def batch_maker(
     split: Split, model: Model, config: SamplingConfig, *, seed: int, device: torch.device | str = "cpu"
 ) -> Callable[[int], tuple[Batch, Inputs]]:
     """What makes the batch of any step with the inputs of its nodes, these on the device."""
-    make, source = BatchMaker.prepare(split, config, seed=seed), InputSource.of(model.transform, split.train)
+    make = BatchMaker.prepare(split, config, seed=seed)
+    source = InputSource.of(model.transform, split.train).of_training()
 
     def make_with_inputs(step: int) -> tuple[Batch, Inputs]:
         batch = make(step)
