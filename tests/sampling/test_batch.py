@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from amity.errors import ConfigError
 from amity.graph import Graph, NodeKind, Relation, from_pairs, reverse
 from amity.graph.vocabulary import integer_vocabulary
-from amity.sampling import Batch, BatchMaker, SamplingConfig, make_batch, prefetch
+from amity.sampling import Batch, BatchMaker, SamplingConfig, make_batch, prefetch, sample_neighbors
+from amity.sampling.duplicates import with_duplicates
 from amity.splitting import Split, SplittingConfig, split_edges
 
 CONFIG = SamplingConfig(fanout=(5, 3), batch_size=64, negatives=48)
@@ -65,9 +67,10 @@ def test_a_directed_edge_is_asked_from_its_source(shop):
     assert (batch.block.nodes[batch.candidates] >= 60).all()
 
 
+@pytest.mark.parametrize("duplicates", [False, True])
 @pytest.mark.parametrize("step", [0, 7, 33])
-def test_no_message_of_a_step_stands_on_its_own_pairs(split, step):
-    batch = make_batch(split, CONFIG, seed=1, step=step)
+def test_no_message_of_a_step_stands_on_its_own_pairs(split, step, duplicates):
+    batch = make_batch(split, CONFIG.model_copy(update={"duplicates": duplicates}), seed=1, step=step)
     pairs = set(asked(batch))
     assert pairs
     assert not heard(batch) & (pairs | {(positive, query) for query, positive in pairs})
@@ -91,6 +94,61 @@ def test_queries_and_columns_are_the_seeds_of_the_block(split):
     batch = make_batch(split, CONFIG, seed=1, step=2)
     seeds = np.unique(np.concatenate([batch.queries, batch.candidates]))
     assert seeds.tolist() == list(range(batch.block.hops[0]))
+
+
+DUPLICATING = CONFIG.model_copy(update={"duplicates": True, "duplicate_degree": 8})
+
+
+def of_duplicates(batch: Batch) -> np.ndarray:
+    """Which rows a duplicate asks."""
+    return np.isin(batch.queries, list(batch.duplicates))
+
+
+def test_an_epoch_asks_for_every_friendship_and_for_everybody_with_few_friends_once(split):
+    maker, edges = BatchMaker.prepare(split, DUPLICATING, seed=3), split.supervision
+    few = np.flatnonzero(split.train.target.adjacency.degrees() <= 8)
+    assert 20 < len(few) < 280
+    steps = -(-(edges.num_edges + len(few)) // CONFIG.batch_size)
+    pairs = [pair for step in range(steps) for pair in asked(maker(step))][: edges.num_edges + len(few)]
+    friends = list(zip(edges.sources().tolist(), edges.indices.tolist(), strict=True))
+    assert sorted(pairs) == sorted(friends + [(node, node) for node in few.tolist()])
+
+
+def test_a_duplicate_asks_for_its_original_hears_from_nobody_and_nobody_hears_from_it(split):
+    batch = BatchMaker.prepare(split, DUPLICATING, seed=3)(1)
+    assert all(
+        (query == positive) == row for (query, positive), row in zip(asked(batch), of_duplicates(batch), strict=True)
+    )
+    assert batch.duplicates.stop == batch.block.hops[0]
+    assert (batch.queries[of_duplicates(batch)] == list(batch.duplicates)).all()
+    assert not np.isin(batch.block.indices, list(batch.duplicates)).any()
+    assert (np.diff(batch.block.indptr)[list(batch.duplicates)] == 0).all()
+    assert not batch.masked[np.arange(len(batch.positives)), batch.positives].any()
+
+
+def test_duplicates_leave_the_rest_of_the_block_as_it_was(split):
+    maker = BatchMaker.prepare(split, DUPLICATING, seed=3)
+    block = sample_neighbors(split.train.messages, np.arange(40), fanout=(4, 3), seed=1)
+    grown = with_duplicates(block, np.array([7, 7, 2]))
+    assert grown.nodes.tolist() == [*range(40), 7, 7, 2, *block.nodes[40:]]
+    assert grown.hops == tuple(size + 3 for size in block.hops)
+    heard_by = [grown.nodes[part].tolist() for part in np.split(grown.indices, grown.indptr[1:-1])]
+    del heard_by[40:43]
+    assert heard_by == [block.nodes[part].tolist() for part in np.split(block.indices, block.indptr[1:-1])]
+    assert not heard(maker(2)) & set(asked(maker(2)))
+
+
+def test_without_anybody_with_few_friends_duplicates_change_nothing(split):
+    nobody = CONFIG.model_copy(update={"duplicates": True, "duplicate_degree": 0})
+    first, second = (make_batch(split, config, seed=1, step=4) for config in (CONFIG, nobody))
+    assert asked(first) == asked(second)
+    assert np.array_equal(first.block.nodes, second.block.nodes)
+    assert np.array_equal(first.log_rates, second.log_rates)
+
+
+def test_duplicates_are_refused_where_who_asks_is_no_candidate(shop):
+    with pytest.raises(ConfigError, match="user nodes ask and item nodes are the candidates"):
+        BatchMaker.prepare(shop, DUPLICATING, seed=1)
 
 
 def known_by_hand(split: Split, batch: Batch) -> np.ndarray:
@@ -147,10 +205,11 @@ def test_prefetched_batches_are_those_made_by_hand(split, workers):
         assert np.array_equal(batch.block.indices, block.indices)
 
 
-@pytest.mark.parametrize("which", ["split", "shop"])
-def test_log_rates_agree_with_how_often_columns_are_drawn(which, request):
+@pytest.mark.parametrize(("which", "duplicates"), [("split", False), ("split", True), ("shop", False)])
+def test_log_rates_agree_with_how_often_columns_are_drawn(which, duplicates, request):
     data: Split = request.getfixturevalue(which)
-    maker = BatchMaker.prepare(data, CONFIG.model_copy(update={"fanout": ()}), seed=3)
+    config = CONFIG.model_copy(update={"fanout": (1,), "duplicates": duplicates, "duplicate_degree": 8})
+    maker = BatchMaker.prepare(data, config, seed=3)
     steps = 400
     positives, expected = np.zeros(data.train.num_nodes), np.full(data.train.num_nodes, np.nan)
     for step in range(steps):

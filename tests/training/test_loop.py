@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from amity.embedding import embed_graph
-from amity.encoder import EncoderConfig, Model
+from amity.encoder import EncoderConfig, Model, build_model
 from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
 from amity.objectives import ObjectivesConfig
@@ -18,6 +18,7 @@ from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
 from amity.training.loop import last_step, validation_steps
+from amity.training.step import batch_maker
 
 STEPS = 12
 
@@ -233,6 +234,34 @@ def test_nobody_without_friends_is_told_apart_from_another_with_the_same_feature
     assert np.array_equal(vectors[100], vectors[101])
     assert not np.allclose(vectors[100], vectors[102])
     assert len(np.unique(vectors[:100], axis=0)) == 100
+
+
+def test_duplicates_have_the_features_of_their_originals_and_no_vector_of_their_own(split: Split):
+    sampling = SamplingConfig(fanout=(4, 3), batch_size=64, negatives=32, duplicates=True, duplicate_degree=9)
+    model = build_model(split.train, recipe().encoder, seed=0)
+    batch, inputs = batch_maker(split, model, sampling, seed=0)(0)
+    assert batch.duplicates
+    originals = batch.candidates[batch.positives[np.isin(batch.queries, batch.duplicates)]]
+    assert torch.equal(inputs.tokens[list(batch.duplicates)], inputs.tokens[originals])
+    strangers = np.flatnonzero(inputs.ids == model.transform.num_ids)
+    assert strangers.tolist() == list(batch.duplicates)
+
+
+def test_a_training_with_duplicates_goes_on_to_the_very_parameters(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sampling = recipe().sampling.model_copy(update={"duplicates": True, "duplicate_degree": 9})
+    often = replace(recipe(checkpoint_every_s=1e-9), sampling=sampling)
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
+    with monkeypatch.context() as patch:
+        dying(patch, at=7)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    continued = parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
+    assert_same(continued, parameters(train_model(split, often, seed=1, validate=by_norm)))
+    assert not torch.equal(
+        continued["tokens"], parameters(train_model(split, recipe(), seed=1, validate=by_norm))["tokens"]
+    )
 
 
 def test_one_hop_for_each_layer_is_asked_for(split: Split):

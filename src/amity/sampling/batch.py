@@ -9,6 +9,7 @@ from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amity.sampling.draws import keyed
+from amity.sampling.duplicates import duplicated_nodes, with_duplicates
 from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths, uniform_nodes
 from amity.sampling.neighbors import Block, sample_neighbors
 from amity.sampling.numbering import number
@@ -31,6 +32,11 @@ class SamplingConfig(Section):
     """Uniform candidates a step, beside the positives of the batch."""
     prefetched: PositiveInt = 4
     """Batches made ahead while the encoder computes; no more threads than that make them, a batch each."""
+    duplicates: bool = False
+    """Whether nodes with few friends have a duplicate, which is asked for its original once an epoch: by its features
+    alone, without neighbours or a vector of its own (NodeDup, arXiv 2402.09711)."""
+    duplicate_degree: NonNegativeInt = 2
+    """Nodes with at most so many train friends have a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Batch:
     """Where a column is the query itself, or a train edge of the query other than the row's positive."""
     log_rates: Float32[ndarray, "candidates"]
     """Log of how often the column's node is expected to be drawn in one step, for logQ."""
+    duplicates: range = range(0)
+    """Positions in `block.nodes` of the duplicates among the queries, whose positives are their originals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +68,29 @@ class BatchMaker:
     config: SamplingConfig
     seed: int
     frequency: Int32[ndarray, "nodes"]
-    """How many supervising edges end at each node; a friendship ends at both."""
+    """How many supervising edges end at each node; a friendship ends at both, a duplicate's at its original."""
+    duplicated: Int64[ndarray, "duplicated"]
+    """Who has a duplicate."""
 
     @classmethod
     def prepare(cls, split: Split, config: SamplingConfig, *, seed: int) -> "BatchMaker":
-        """Count how often each node can be a positive: its degree, since friendships end at both sides."""
+        """Count how often each node can be a positive: its degree, since friendships end at both sides.
+
+        Raises `ConfigError` where there are to be duplicates, but nobody who asks can be found.
+        """
         if split.train.target.undirected:
-            return cls(split, config, seed, row_lengths(split.supervision))
-        frequency = np.zeros(split.train.num_nodes, np.int32)
-        count_ends(frequency, split.supervision.indices)
-        return cls(split, config, seed, frequency)
+            frequency = row_lengths(split.supervision)
+        else:
+            frequency = np.zeros(split.train.num_nodes, np.int32)
+            count_ends(frequency, split.supervision.indices)
+        duplicated = duplicated_nodes(split.train, degree=config.duplicate_degree) if config.duplicates else _NONE
+        frequency[duplicated] += 1
+        return cls(split, config, seed, frequency, duplicated)
+
+    @property
+    def epoch(self) -> int:
+        """How many pairs there are to learn from: supervising edges and duplicates."""
+        return self.split.supervision.num_edges + len(self.duplicated)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step: a pure function of the split, the section, the seed and the step."""
@@ -86,28 +107,36 @@ class BatchMaker:
             seed=int(keyed(self._seed(NEIGHBORS), step, 0)),
             excluded=Pairs(queries, targets),
         )
+        asking, itself = positions[: len(queries)].astype(np.int64), queries == targets
+        duplicates = range(len(nodes), len(nodes) + int(itself.sum()))
+        asking[itself] = duplicates
         return Batch(
             step,
-            block,
-            queries=positions[: len(queries)].astype(np.int64),
+            with_duplicates(block, queries[itself]) if duplicates else block,
+            queries=asking,
             candidates=positions[len(queries) :].astype(np.int64),
             positives=positives,
             masked=mask_known(self.split.train.target.adjacency, queries, (columns, slots), positives),
             log_rates=log_draw_rates(
                 self.frequency[columns],
-                per_edge=self.config.batch_size / self.split.supervision.num_edges,
+                per_edge=self.config.batch_size / self.epoch,
                 per_candidate=self.config.negatives / len(rows),
             ),
+            duplicates=duplicates,
         )
 
     def _pairs(self, step: int) -> tuple[Int64[ndarray, "queries"], Int64[ndarray, "queries"]]:
-        """The queries and positives of a step; edges follow each other through epochs without a gap."""
-        size = self.config.batch_size
-        places = np.arange(step * size, (step + 1) * size)
-        edges = self.split.supervision
-        chosen = shuffled(places, size=edges.num_edges, seed=self._seed(ORDER))
-        queries = np.searchsorted(edges.indptr, chosen, side="right") - 1
-        return queries, edges.indices[chosen].astype(np.int64)
+        """The queries and positives of a step; pairs follow each other through epochs without a gap.
+
+        A duplicate's pair is that of its original with itself.
+        """
+        size, edges = self.config.batch_size, self.split.supervision
+        chosen = shuffled(np.arange(step * size, (step + 1) * size), size=self.epoch, seed=self._seed(ORDER))
+        friends = chosen[chosen < edges.num_edges]
+        originals = self.duplicated[chosen[chosen >= edges.num_edges] - edges.num_edges]
+        queries = np.searchsorted(edges.indptr, friends, side="right") - 1
+        targets = edges.indices[friends].astype(np.int64)
+        return np.concatenate([queries, originals]), np.concatenate([targets, originals])
 
     def _seed(self, use: int) -> int:
         return int(keyed(self.seed, use, 0))

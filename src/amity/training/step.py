@@ -51,7 +51,7 @@ def batch_maker(
 
     def make_with_inputs(step: int) -> tuple[Batch, Inputs]:
         batch = make(step)
-        return batch, source.gather(batch.block.nodes).to(device)
+        return batch, source.gather(batch.block.nodes, nameless=batch.duplicates).to(device)
 
     return make_with_inputs
 
