@@ -47,10 +47,10 @@ bench: $(VENV)/.tested $(VENV)/.peers  ## measure every benchmark again and writ
 # Where the data sets lie that `make table` trains on.
 DATA ?= ../shared/data
 
-table: install  ## train every arm on every network, and write experiments/RESULTS.md (hours; goes on where it was)
+table: $(VENV)/.tested  ## train every arm on every network, and write experiments/RESULTS.md (hours; goes on where it was)
 	$(BIN)/python experiments/table.py $(DATA)
 
-table-small: install  ## three networks, two arms, three seeds, into runs/table-small.md (minutes)
+table-small: $(VENV)/.tested  ## three networks, two arms, three seeds, into runs/table-small.md (minutes)
 	$(BIN)/python experiments/table.py $(DATA) --seeds 3 --networks fb100_reed lastfm_hetrec foursquare_nyc \
 	  --arms gat both --page runs/table-small.md
 

@@ -204,7 +204,7 @@ MISTAKES = {
     "a flag without its section": (["run", "{path}", "--steps", "3"], "Did you mean --training.steps?"),
     "a flag of another stage": (["split", "{path}", "--training.steps", "3"], "Unknown option"),
     "a word for a number": (["run", "{path}", "--training.steps", "many"], "training.steps"),
-    "a number out of bounds": (["run", "{path}", "--training.steps", "0"], "greater than 0"),
+    "a number out of bounds": (["run", "{path}", "--training.steps", "-1"], "greater than or equal to 0"),
     "settings that do not fit": (["run", "{path}", "--splitting.valid", ".9", "--splitting.test", ".9"], "less than 1"),
     "a config that is not there": (["run", "{path}", "-c", "nowhere.toml"], "nowhere.toml"),
     "no run": (["run"], "RUN"),

@@ -86,7 +86,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(file: Path, text: 
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("[training]\nsteps = 0", "training.steps"),
+        ("[training]\nsteps = -1", "training.steps"),
         ('[training]\nsteps = "many"', "training.steps"),
         ("[training]\nlearning_rate = nan", "training.learning_rate"),
         ("training = 3", "training"),
@@ -102,7 +102,7 @@ def test_a_wrong_value_is_refused_by_its_name_and_file(file: Path, text: str, na
 
 
 def test_a_wrong_flag_is_not_blamed_on_the_file(file: Path):
-    message = refusal(file, "seed = 1", {"training": {"steps": 0}})
+    message = refusal(file, "seed = 1", {"training": {"steps": -1}})
     assert "`training.steps`" in message
     assert str(file) not in message
 

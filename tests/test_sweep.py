@@ -272,7 +272,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "The setting `training.validation_candidates`",
     ),
     "a choice that cannot stand": ({"space": {"encoder.layer": {"choices": ["gat", "gta"]}}}, "Found 'gta'"),
-    "a low end that cannot stand": ({"space": {"training.steps": {"int": [0, 9]}}}, "The setting `training.steps`"),
+    "a low end that cannot stand": ({"space": {"training.steps": {"int": [-1, 9]}}}, "The setting `training.steps`"),
     "a setting that validation does not see": (
         {"space": {"evaluation.headline": {"choices": [5, 10]}}},
         "cannot be swept",

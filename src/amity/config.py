@@ -141,13 +141,13 @@ def _holds(flags: Mapping[str, Any], place: list[str]) -> bool:
 
 
 def _hint(place: list[str], section: type[Section]) -> str:
-    """The known key nearest to an unknown one: among its neighbours first, then anywhere."""
+    """The known key nearest to an unknown one: among its neighbours first, then anywhere, the least nested first."""
     parent, name = place[:-1], place[-1]
     neighbors = [path[-1] for path in _keys(section) if _fits(parent, path[:-1])]
     near = difflib.get_close_matches(name, neighbors, n=1, cutoff=0.5)
     if near:
         return f"Did you mean `{'.'.join([*parent, near[0]])}`?"
-    everywhere = {path[-1]: path for path in _keys(section)}
+    everywhere = {path[-1]: path for path in sorted(_keys(section), key=len, reverse=True)}
     near = difflib.get_close_matches(name, everywhere, n=1, cutoff=0.7)
     if near:
         return f"The nearest known key is `{'.'.join(everywhere[near[0]])}`."

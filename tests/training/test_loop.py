@@ -59,6 +59,11 @@ def rising() -> Callable[[Model], float]:
     return lambda _: float(next(scores))
 
 
+def never(_: Model) -> float:
+    """A validation that must not be asked."""
+    raise AssertionError
+
+
 def by_norm(model: Model) -> float:
     """A validation that hangs on the parameters alone, and is not best at the end."""
     return 1.0 / float(sum(value.detach().square().sum() for value in model.encoder.parameters()))
@@ -137,6 +142,30 @@ def test_the_parameters_of_the_best_validation_are_kept(split: Split):
     kept = parameters(train_model(split, recipe(), seed=0, validate=best_at_second))
     assert_same(kept, seen[1])
     assert not torch.equal(kept["tokens"], seen[-1]["tokens"])
+
+
+def test_without_a_step_the_parameters_stay_as_they_were_drawn(split: Split, tmp_path: Path):
+    journal, untrained = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), recipe(steps=0)
+    train_model(split, recipe(), seed=5, validate=rising(), journal=journal)
+    kept = parameters(train_model(split, untrained, seed=5, validate=never, journal=journal))
+    assert_same(kept, parameters(build_model(split.train, untrained.encoder, seed=5)))
+    assert journal.log.read_text() == ""
+
+
+def test_untrained_propagation_keeps_the_angles_between_propagated_features(split: Split):
+    """SGC without training: random maps of tokens, twice D^-1/2 A D^-1/2, with angles within a few dim^-1/2."""
+    settings = {"layer": "lightgcn", "combine": "last", "dim": 4096, "popularity": 0, "features": {"ids": "none"}}
+    wide = replace(recipe(steps=0), encoder=EncoderConfig.model_validate(settings))
+    vectors = embed_graph(train_model(split, wide, seed=0, validate=never), split.train).vectors
+    (town,) = split.train.candidates.columns
+    assert isinstance(town, Category)
+    edges = split.train.messages
+    A = np.zeros((120, 120))
+    A[edges.sources(), edges.indices] = 1
+    S = A / np.sqrt(np.maximum(np.outer(edges.degrees(), edges.degrees()), 1))
+    X = S @ S @ np.eye(5)[town.codes]
+    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    np.testing.assert_allclose(vectors @ vectors.T, X @ X.T, atol=5 / 4096**0.5)
 
 
 def test_training_stops_at_the_multiple_of_the_best_step(split: Split, tmp_path: Path):

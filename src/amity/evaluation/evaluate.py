@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from amity.errors import SplitError
 from amity.evaluation import metrics
+from amity.evaluation.factorization import FactorizationConfig, FactorizationName, factorize
 from amity.evaluation.statistics import Estimate, estimate
 from amity.graph import Adjacency, Graph
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
@@ -40,8 +41,10 @@ class EvaluationConfig(Section):
     """Lengths of the list at which recall, hit rate and NDCG are taken."""
     headline: PositiveInt = 50
     """The length, one of `k`, of the headline, the charts and the differences to the baselines."""
-    baselines: tuple[HeuristicName, ...] = HEURISTICS
-    """Recommenders that learn nothing, judged beside the model."""
+    baselines: tuple[HeuristicName | FactorizationName, ...] = HEURISTICS
+    """Recommenders judged beside the model: some learn nothing; `ials` and `bpr` factorise the train edges."""
+    factorization: FactorizationConfig = FactorizationConfig()
+    """How `ials` and `bpr` learn."""
     resamples: PositiveInt = 1000
     """Bootstrap samples behind every interval."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
@@ -124,10 +127,10 @@ def evaluate(
 def evaluate_baselines(
     graph: Graph, held_out: HeldOut, config: EvaluationConfig | None = None, *, seed: int = 0
 ) -> dict[str, Evaluation]:
-    """Judge the baselines that the config names, by name; see `evaluate`."""
+    """Judge the baselines that the config names, by name; see `evaluate` and `factorize`."""
     config = config or EvaluationConfig()
     return {
-        name: evaluate(heuristic(name, graph, seed=seed), graph, held_out, config, seed=seed)
+        name: evaluate(_baseline(name, graph, config, seed=seed), graph, held_out, config, seed=seed)
         for name in config.baselines
     }
 
@@ -192,6 +195,14 @@ def by_degree(
         for entry, part in zip(entries, describe(parts), strict=True):
             entry["by_degree"][bucket] = part
     return entries
+
+
+def _baseline(
+    name: HeuristicName | FactorizationName, graph: Graph, config: EvaluationConfig, *, seed: int
+) -> Recommender:
+    if name in ("ials", "bpr"):
+        return factorize(name, graph, config.factorization, seed=seed)
+    return heuristic(name, graph, seed=seed)
 
 
 def _estimates(table: Float64[ndarray, "queries columns"], config: EvaluationConfig, seed: int) -> list[Estimate]:

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
+from amity.evaluation.factorization import FACTORIZATIONS
 from amity.evaluation.style import CSS
 from amity.evaluation.transfer import transfer_table
 from amity.retrieval.heuristics import HEURISTICS
@@ -18,9 +19,11 @@ NAMES = {
     "adamic_adar": "Adamic–Adar",
     "resource_allocation": "Resource allocation",
     "ppr": "PageRank",
+    "ials": "iALS",
+    "bpr": "BPR",
 }
 """How recommenders are called on the page and in tables."""
-MODEL = "model"
+MODEL, OTHERS = "model", ""
 MOST_POINTS = 160
 """A training curve of more steps is drawn by the means of stretches of it."""
 
@@ -105,7 +108,7 @@ def _versus(report: Report) -> str:
     style = "up" if apart.low > 0 else "down" if apart.high < 0 else "even"
     gap = f"{100 * apart.value:+.1f} [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]".replace("-", "−")
     return (
-        f"The best of the recommenders that learn nothing, <b>{escape(_name(best))}</b>, finds {value:.0f}: "
+        f"The best of the baselines, <b>{escape(_name(best))}</b>, finds {value:.0f}: "
         f"a difference of <span class='{style}'>{gap}</span> in a hundred."
     )
 
@@ -266,8 +269,8 @@ def _name(recommender: str) -> str:
 
 
 def _style(recommender: str) -> str:
-    order = (MODEL, *HEURISTICS)
-    return f"c{order.index(recommender)}" if recommender in order else "c6"
+    order = (MODEL, *HEURISTICS, OTHERS, *FACTORIZATIONS)
+    return f"c{order.index(recommender if recommender in order else OTHERS)}"
 
 
 def _things(report: Report) -> str:

@@ -3,10 +3,10 @@
 CSS = """
 :root { color-scheme: light dark; --paper: #f7f6f3; --card: #ffffff; --ink: #1d1c22; --soft: #65636f; --edge: #e4e2dc;
   --rule: #eceae5; --empty: #e9e7e2; --c0: #5646d8; --c1: #85838d; --c2: #2f86b8; --c3: #16866a; --c4: #b07a12;
-  --c5: #c4512d; --c6: #96488f; --good: #16866a; --bad: #b8452a; }
+  --c5: #c4512d; --c6: #96488f; --c7: #5f7a1c; --c8: #a8435f; --good: #16866a; --bad: #b8452a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #131217; --card: #1c1b21; --ink: #f0eff4; --soft: #a3a1ae;
   --edge: #302e38; --rule: #2a2832; --empty: #302e38; --c0: #a297ff; --c1: #9b99a5; --c2: #6cb8e6; --c3: #4cc3a1;
-  --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --good: #4cc3a1; --bad: #f08a66; } }
+  --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --c7: #a9c75a; --c8: #f0899f; --good: #4cc3a1; --bad: #f08a66; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5; -webkit-text-size-adjust: 100%;
   font: 16px/1.5 Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -67,6 +67,6 @@ footer { color: var(--soft); font-size: 13px; margin-top: 26px; }
 """ + "".join(
     f".fill.c{n}, .band.c{n}, .text.c{n} {{ fill: var(--c{n}) !important; }} .line.c{n} {{ stroke: var(--c{n}); }} "
     f".legend .c{n} {{ background: var(--c{n}); }}\n"
-    for n in range(7)
+    for n in range(9)
 )
 """The style sheet; class `c0` is the model, `c1` and on are the baselines."""

@@ -31,6 +31,10 @@ class Hits:
         """The same lists with nobody in the other places."""
         return Hits(np.where(stays, self.rows, NOBODY), np.where(stays, self.scores, np.float32(-np.inf)))
 
+    def moved(self, first: int) -> "Hits":
+        """The same lists where position 0 is row `first`."""
+        return Hits(np.where(self.rows < 0, self.rows, self.rows + first), self.scores)
+
 
 @runtime_checkable
 class Index(Protocol):

@@ -138,6 +138,8 @@ def _train(field: Field, config: Config, folder: Path) -> float:
         place.mkdir(parents=True, exist_ok=True)
         verbs.train(field.split, config, journal=Journal(place / CHECKPOINT, place / LOG))
         found = [entry[VALID_RECALL] for entry in read_metrics(place / LOG) if VALID_RECALL in entry]
+        if not found:
+            raise ConfigError("Without a step there is no validation to judge by. Let `training.steps` be 1 or more.")
         write_atomically(score, json.dumps({VALID_RECALL: max(found)}).encode())
         (place / CHECKPOINT).unlink(missing_ok=True)
     return json.loads(score.read_bytes())[VALID_RECALL]

@@ -1,12 +1,13 @@
-"""What a person asks and is answered: candidates by their raw ids, best first."""
+"""Who may be asked about and who may be found; and what a person is answered: candidates by their raw ids."""
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
 from amity.errors import RetrievalError
-from amity.graph import Graph
+from amity.graph import Adjacency, Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,31 @@ def refuse_unknown(graph: Graph, queries: Int64[ndarray, "queries"], k: int) -> 
         )
     if k < 1:
         raise RetrievalError(f"A list needs at least one place, and k is {k}. Ask for k of 1 or more.")
+
+
+def excluded_positions(graph: Graph, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
+    """The positions among the candidates that each query must not get: itself, its friends, those known.
+
+    Row q is that of the q-th query; in `known` it is that of the node.
+    """
+    asked = np.arange(len(queries))
+    pairs = [(asked, queries), _neighbors(graph.target.adjacency, queries)]
+    if known is not None:
+        pairs.append(_neighbors(known, queries))
+    askers, rows = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    positions = rows - graph.candidates.first
+    inside = (positions >= 0) & (positions < graph.candidates.count)
+    keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
+    starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
+    return Adjacency(starts, keys % graph.candidates.count)
+
+
+def _neighbors(
+    adjacency: Adjacency, queries: Int64[ndarray, "queries"]
+) -> tuple[Int64[ndarray, "edges"], Int64[ndarray, "edges"]]:
+    """The edges that leave the queries, as (number of the query, neighbour)."""
+    starts = adjacency.indptr[queries]
+    sizes = adjacency.indptr[queries + 1] - starts
+    askers = np.repeat(np.arange(len(queries)), sizes)
+    places = np.arange(len(askers)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    return askers, adjacency.indices[places].astype(np.int64)

@@ -11,7 +11,7 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
-from amity.retrieval.candidates import Candidates, refuse_unknown
+from amity.retrieval.candidates import Candidates, excluded_positions, refuse_unknown
 from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
 from amity.retrieval.fusion import fuse, keep_best
 from amity.retrieval.heuristics import Recommender
@@ -73,7 +73,7 @@ class Retriever:
         graph = self.embeddings.graph
         queries = np.asarray(queries, np.int64)
         refuse_unknown(graph, queries, k)
-        excluded, vectors = self._excluded(queries, known), self.embeddings.vectors
+        excluded, vectors = excluded_positions(graph, queries, known), self.embeddings.vectors
         if self.expansion.by == "none":
             return self._ask(vectors[queries], queries, excluded, k)
         friends = choose_friends(graph.target.adjacency, queries, count=self.expansion.friends, seed=self.seed)
@@ -90,25 +90,11 @@ class Retriever:
     def _ask(self, vectors: ndarray, queries: ndarray, excluded: Adjacency, k: int) -> Hits:
         """The k best rows of the graph for each vector, less what the query is not to get."""
         hits = self.index.search(vectors, k=k, excluded=excluded, names=queries)
-        return Hits(np.where(hits.rows < 0, hits.rows, hits.rows + self.embeddings.graph.candidates.first), hits.scores)
+        return hits.moved(self.embeddings.graph.candidates.first)
 
     def top_k(self, raw_id: int | str, k: int = 10) -> Candidates:
         """The k best candidates of one node by its raw id: see `top_k`."""
         return top_k(self, self.embeddings.graph, raw_id, k)
-
-    def _excluded(self, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
-        """The positions among the candidates that each query must not get: itself, its friends, those known."""
-        graph = self.embeddings.graph
-        asked = np.arange(len(queries))
-        pairs = [(asked, queries), _neighbors(graph.target.adjacency, queries)]
-        if known is not None:
-            pairs.append(_neighbors(known, queries))
-        askers, rows = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        positions = rows - graph.candidates.first
-        inside = (positions >= 0) & (positions < graph.candidates.count)
-        keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
-        starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
-        return Adjacency(starts, keys % graph.candidates.count)
 
 
 def top_k(recommender: Recommender, graph: Graph, raw_id: int | str, k: int = 10) -> Candidates:
@@ -134,14 +120,3 @@ def _same(vectors: ndarray, others: ndarray) -> bool:
         np.array_equal(vectors[first : first + COMPARED], others[first : first + COMPARED])
         for first in range(0, len(vectors), COMPARED)
     )
-
-
-def _neighbors(
-    adjacency: Adjacency, queries: Int64[ndarray, "queries"]
-) -> tuple[Int64[ndarray, "edges"], Int64[ndarray, "edges"]]:
-    """The edges that leave the queries, as (number of the query, neighbour)."""
-    starts = adjacency.indptr[queries]
-    sizes = adjacency.indptr[queries + 1] - starts
-    askers = np.repeat(np.arange(len(queries)), sizes)
-    places = np.arange(len(askers)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
-    return askers, adjacency.indices[places].astype(np.int64)

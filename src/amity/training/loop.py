@@ -53,7 +53,8 @@ def train_model(
 
     Everything drawn is a function of `seed` and the step, so that a run repeats itself, and one that goes on from
     its checkpoint ends with the very parameters of one that was never stopped (on the CPU, with as many threads; on a
-    GPU sums come in any order, and no two runs agree to the last bit). The model stays on the device.
+    GPU sums come in any order, and no two runs agree to the last bit). The model stays on the device. Without a step
+    there is no validation, and the model is as it was drawn.
 
     Raises `ConfigError` where the settings do not fit each other, `TrainingError` where the loss is no number, and
     `ArtifactError` where the checkpoint is torn. A checkpoint of another training is said to be so, and not taken up.
@@ -93,7 +94,7 @@ def train_model(
             if journal is not None and due:
                 save_checkpoint(journal.checkpoint, trainable, standing, fingerprint=fingerprint)
                 saved_s = time.monotonic()
-    trainable.modules.load_state_dict(trainable.best)
+    trainable.modules.load_state_dict(trainable.best or trainable.modules.state_dict())
     return model
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from amity.encoder import EncoderConfig
 from amity.objectives import ObjectivesConfig
@@ -13,8 +13,8 @@ from amity.section import Section
 class TrainingConfig(Section):
     """How long, how fast, and when to stop."""
 
-    steps: PositiveInt = 2000
-    """At most this many steps."""
+    steps: NonNegativeInt = 2000
+    """At most this many steps; with 0 the parameters stay as they were drawn."""
     learning_rate: PositiveFloat = 5e-3
     """Step size of Adam."""
     weight_decay: NonNegativeFloat = 0.0
