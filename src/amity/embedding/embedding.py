@@ -76,20 +76,21 @@ def embed_graph(
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
     in memory. The result does not depend on threads, and on the chunk by no more than rounding.
     """
-    config, means = config or EmbeddingConfig(), _prepare(model.encoder, graph, torch.device(device))
+    config, heard = config or EmbeddingConfig(), model.heard(graph)
+    means = _prepare(model.encoder, heard, torch.device(device))
     shape = graph.num_nodes, model.encoder.dim
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
         memory = Storage(None, shape, dtype)
         vectors = memory.new("vectors")
-        _embed(model, graph, vectors, memory, config, means)
+        _embed(model, heard, vectors, memory, config, means)
         return Embeddings(vectors.array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=shape)
-        _embed(model, graph, Rows(file, lambda: None), storage, config, means)
+        _embed(model, heard, Rows(file, lambda: None), storage, config, means)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -158,7 +159,7 @@ def fill_vectors(
             told = following
         for first, last in _chunks(graph.num_nodes, chunk, progress):
             codes = between.codes(first, between.next(layers[-1], told, first, last, len(layers)))
-            degrees = torch.from_numpy(np.diff(graph.messages.indptr[first : last + 1]).astype(np.float32))
+            degrees = torch.from_numpy(np.diff(graph.carried.indptr[first : last + 1]).astype(np.float32))
             vectors.write(first, last, encoder.stretch(encoder.combine([codes]), degrees))
             _forget_edges(graph, first, last)
 
