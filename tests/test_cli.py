@@ -191,6 +191,23 @@ def test_compare_takes_arms_of_runs_that_differ_by_seed(type_in, path: Path, fin
     assert f"{other} seed 1. Give both a run of each seed" in " ".join(unlike.err.split())
 
 
+def test_robustness_asks_a_damaged_run_what_the_whole_one_was_asked(type_in, path: Path, tmp_path: Path):
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    page = tmp_path / "pages" / "damage.html"
+    typed = ["robustness", f"one={path}", f"same={path}", "--edges", "0.5", "1", "--page", page]
+    document = type_in(*typed, "--json").document
+    assert document["damages"] == ["50% of edges", "100% of edges", "30% of features"]
+    report = json.loads((path / "report.json").read_text())
+    found = report["parts"].get("vectors", report["metrics"])
+    assert document["whole"]["one"]["value"] == pytest.approx(found["recall@10"]["value"])
+    assert document["damaged"]["one"] == document["damaged"]["same"]
+    assert document["damaged"]["one"]["100% of edges"]["kept"]["value"] != 1
+    assert document["runs"] == {"one": [str(path)], "same": [str(path)]}
+    assert page.read_text().startswith("<!doctype html>")
+    assert "50% of edges" in type_in(*typed).out
+    assert before == {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
 def test_doctor_says_what_is_installed(type_in):
     document = type_in("doctor", "--json").document
     assert document["packages"]["amity"] == amity.__version__
@@ -226,6 +243,10 @@ MISTAKES = {
     "a run beside itself": (["compare", "{path}", "{path}"], "Two arms are called"),
     "a seed twice in an arm": (["compare", "{path}", "b={path},{path}"], "The arm b has two runs of seed 0"),
     "an arm without runs": (["compare", "{path}", "b="], "`b=` is no arm"),
+    "nothing to damage": (["robustness"], "no run to damage"),
+    "no damage": (["robustness", "{path}", "--edges", "--features"], "not at all"),
+    "more damage than there is": (["robustness", "{path}", "--edges", "1.5"], "less than or equal to 1"),
+    "a page that is a directory": (["robustness", "{path}", "--page", "{path}"], "is a directory"),
     "an arm of no run": (["compare", "{path}", "b={path},nowhere"], "nowhere is no run of amity"),
 }
 

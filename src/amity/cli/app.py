@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "Judge the lists by the held-out edges, beside the baselines.",
     "recommend": "Show candidates with their scores, by raw id.",
     "compare": "Show paired differences between runs, with intervals.",
+    "robustness": "Show how much recall is kept when edges or features are lost.",
     "sweep": "Tune settings by validation; an interrupted sweep goes on.",
     "doctor": "Say what is installed, what is missing, what to type.",
 }

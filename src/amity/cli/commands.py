@@ -9,12 +9,19 @@ from cyclopts import Parameter
 from pydantic import PositiveInt
 
 from amity import pipeline
-from amity.artifacts import Record
+from amity.artifacts import Record, write_atomically
 from amity.cli.flags import given, takes_settings
 from amity.cli.output import SPOKEN, Output, stage_lines, trials_table
 from amity.errors import ConfigError
+from amity.evaluation import (
+    DamageConfig,
+    comparison_table,
+    render_robustness,
+    results_table,
+    robustness_table,
+    summarize_robustness,
+)
 from amity.evaluation import compare as compare_tables
-from amity.evaluation import comparison_table, results_table
 from amity.log import set_silent
 from amity.retrieval import top_k
 
@@ -24,6 +31,16 @@ Length = Annotated[PositiveInt, Parameter(name="-k", help="How many candidates e
 People = Annotated[PositiveInt, Parameter(help="How many people the network has.")]
 Data = Annotated[Path | None, Parameter(help="The directory of the tables; by default that of last time.")]
 File = Annotated[Path | None, Parameter(name=["--config", "-c"], help="A TOML file; by default the last settings.")]
+
+Arm = Annotated[
+    str,
+    Parameter(
+        name="ARM", help="RUN, or NAME=RUN,RUN,...: runs that differ by seed. Others are compared with the first."
+    ),
+]
+
+Damages = Annotated[DamageConfig, Parameter(name="*", consume_multiple=True, negative_iterable=())]
+USUAL_DAMAGE = DamageConfig()
 
 
 def demo(path: RunPath = Path("runs/demo"), /, *, people: People = 3000, output: Output = SPOKEN) -> None:
@@ -80,19 +97,31 @@ def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = S
     output.show("\n\n".join(map(str, lists)), {"run": str(path), "k": k, "queries": queries})
 
 
-def compare(
-    *arms: Annotated[
-        str,
-        Parameter(
-            name="ARM", help="RUN, or NAME=RUN,RUN,...: runs that differ by seed. Others are compared with the first."
-        ),
-    ],
-    output: Output = SPOKEN,
-) -> None:
+def compare(*arms: Arm, output: Output = SPOKEN) -> None:
     """Show by how much arms differ from the first, by seed and query, with intervals."""
     read = pipeline.read_arms(arms)
     comparison = compare_tables(read.tables, read.config)
     output.show(comparison_table(comparison), {**comparison, "runs": read.runs})
+
+
+def robustness(
+    *arms: Arm,
+    damage: Damages = USUAL_DAMAGE,
+    page: Annotated[Path | None, Parameter(help="Where to write the same as a page with charts: FILE.html.")] = None,
+    output: Output = SPOKEN,
+) -> None:
+    """Show how much recall trained runs keep when their graphs lose edges or features, arm by arm."""
+    set_silent(output.quiet)
+    if page is not None and page.is_dir():
+        raise ConfigError(f"The page cannot be written: {page} is a directory. Name a file: `--page FILE.html`.")
+    read = pipeline.damage_arms(arms, damage)
+    found = summarize_robustness(read.tables, read.config)
+    output.show(robustness_table(found), {**found, "runs": read.runs})
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(page, render_robustness(found).encode())
+        if not output.json:
+            output.show(f"page: {page}", None)
 
 
 def sweep(

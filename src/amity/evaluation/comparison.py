@@ -1,6 +1,6 @@
 """Runs side by side: differences paired by seed and by query, on the same queries and the same truth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,27 @@ def compare(
     named = iter(entries)
     found = {name: {metric: next(named) for metric in metrics} for name in arms}
     differences = {name: {metric: next(named) for metric in metrics} for name in others}
-    family = _adjust(differences, f"recall@{config.headline}", first)
+    family = _describe_family(differences, f"recall@{config.headline}", first)
     about = {"arms": list(arms), "seeds": seeds, "queries": sum(map(len, tables)), "family": family}
     return {**about, "metrics": found, "differences": differences}
+
+
+def adjust(differences: Iterable[dict[str, Any]]) -> int:
+    """Give p values adjusted by Holm to differences and, `by_degree`, their buckets; how many comparisons these are."""
+    entries = [one for entry in differences for one in (entry, *entry["by_degree"].values())]
+    family = [entry for entry in entries if entry["p"] is not None]
+    for entry, adjusted in zip(family, holm(np.array([entry["p"] for entry in family])), strict=True):
+        entry["p_adjusted"] = float(adjusted)
+    return len(family)
+
+
+def refuse_unpaired(arms: Mapping[str, Mapping[int, pa.Table]]) -> None:
+    """Raise `ConfigError` where arms have other seeds, or two runs of one seed were not asked the same."""
+    first, *others = arms
+    for name in others:
+        _refuse_other_seeds(first, sorted(arms[first]), name, sorted(arms[name]))
+        for seed, table in arms[first].items():
+            _refuse_unlike(first, table, name, arms[name][seed], seed=seed)
 
 
 def _describe(tables: Tables, num_metrics: int, config: EvaluationConfig, *, seed: int) -> list[dict[str, Any]]:
@@ -127,18 +145,11 @@ def _describe(tables: Tables, num_metrics: int, config: EvaluationConfig, *, see
     return entries
 
 
-def _adjust(differences: dict[str, dict[str, Any]], headline: str, first: str) -> dict[str, Any]:
-    """Give each difference of the family its adjusted p value, and say which these are."""
-    entries = [
-        one for found in differences.values() for one in (found[headline], *found[headline]["by_degree"].values())
-    ]
-    family = [entry for entry in entries if entry["queries"]]
-    for entry, adjusted in zip(family, holm(np.array([entry["p"] for entry in family])), strict=True):
-        entry["p_adjusted"] = float(adjusted)
-    buckets = [
-        bucket for bucket, entry in next(iter(differences.values()))[headline]["by_degree"].items() if entry["queries"]
-    ]
-    return {"metric": headline, "against": first, "arms": list(differences), "degrees": buckets, "size": len(family)}
+def _describe_family(differences: dict[str, dict[str, Any]], headline: str, first: str) -> dict[str, Any]:
+    """What the adjusted p values are of."""
+    found = [one[headline] for one in differences.values()]
+    buckets = [bucket for bucket, entry in found[0]["by_degree"].items() if entry["queries"]]
+    return {"metric": headline, "against": first, "arms": list(differences), "degrees": buckets, "size": adjust(found)}
 
 
 def _percent(gap: Any, base: Any) -> Any:
@@ -154,11 +165,7 @@ def _check(arms: Mapping[str, Mapping[int, pa.Table]], headline: str) -> list[st
             f"A comparison needs two runs or more, and there is {next(iter(arms), 'none')}. Name another: "
             "RUN, or ARM=RUN,RUN for runs that differ by their seed."
         )
-    first, *others = arms
-    for name in others:
-        _refuse_unpaired(first, sorted(arms[first]), name, sorted(arms[name]))
-        for seed, table in arms[first].items():
-            _refuse_unlike(first, table, name, arms[name][seed], seed=seed)
+    refuse_unpaired(arms)
     tables = [table for arm in arms.values() for table in arm.values()]
     metrics = [name for name in tables[0].column_names if name not in COLUMNS and "/" not in name]
     shared = [name for name in metrics if all(name in table.column_names for table in tables)]
@@ -170,7 +177,7 @@ def _check(arms: Mapping[str, Mapping[int, pa.Table]], headline: str) -> list[st
     return shared
 
 
-def _refuse_unpaired(first: str, seeds: list[int], name: str, others: list[int]) -> None:
+def _refuse_other_seeds(first: str, seeds: list[int], name: str, others: list[int]) -> None:
     if seeds != others:
         raise ConfigError(
             f"{first} and {name} cannot be compared: runs are paired by their seed, and {first} has "

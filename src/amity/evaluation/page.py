@@ -7,7 +7,7 @@ from typing import Any
 
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.factorization import FACTORIZATIONS
-from amity.evaluation.style import CSS
+from amity.evaluation.style import frame_page
 from amity.evaluation.transfer import transfer_table
 from amity.retrieval.heuristics import HEURISTICS
 
@@ -49,16 +49,13 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _pairs(report.get("ingestion"), "What was read", "Rows of the tables, and what became of them."),
         _pairs(report.get("config"), "Settings", "All that the run was told."),
     ]
-    name = escape(str(report.get("name", "")))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>amity {name}</title><style>{CSS}</style></head><body><main>"
-        f"<header><span><b>amity<i>.</i></b> {name}</span><span>{escape(str(report.get('made', '')))}</span></header>"
-        f"{sections[0]}<div class='cards'>{''.join(sections[1:])}</div>"
-        f"<footer>Every candidate is ranked for every query, but the query itself and the friends it is known to have. "
+    return frame_page(
+        str(report.get("name", "")),
+        f"{sections[0]}<div class='cards'>{''.join(sections[1:])}</div>",
+        made=str(report.get("made", "")),
+        footer="Every candidate is ranked for every query, but the query itself and the friends it is known to have. "
         f"Whiskers and brackets are {_confidence(report)} % bootstrap intervals over queries. The same numbers, and "
-        f"more, stand in <code>report.json</code>.</footer></main></body></html>\n"
+        "more, stand in <code>report.json</code>.",
     )
 
 
@@ -69,20 +66,20 @@ def everybody(report: Report) -> dict[str, Any]:
 
 def best_baseline(report: Report) -> str | None:
     """The name of the baseline with the best headline recall; None where none was judged."""
-    values = {name: _mark(metrics[_headline(report)]).value for name, metrics in report["baselines"].items()}
+    values = {name: mark(metrics[_headline(report)]).value for name, metrics in report["baselines"].items()}
     return max(values, key=lambda name: values[name]) if values else None
 
 
 def _hero(report: Report) -> str:
-    found, k = 100 * _mark(report["metrics"][_headline(report)]).value, report["headline"]
+    found, k = 100 * mark(report["metrics"][_headline(report)]).value, report["headline"]
     things, best = _things(report), best_baseline(report)
-    ringed = 100 * _mark(report["baselines"][best][_headline(report)]).value if best else 0.0
+    ringed = 100 * mark(report["baselines"][best][_headline(report)]).value if best else 0.0
     rings = f"The rings show how many {escape(_name(best))} brings back." if best else ""
     sentence = f"Of 100 hidden {things}, the first {k} suggestions hold {found:.0f}."
     facts = {
         f"{report['queries']:,}": "queries judged",
         f"{report['candidates']:,}": "candidates each",
-        f"{_mark(report['metrics']['mrr']).value:.3f}": "mean reciprocal rank",
+        f"{mark(report['metrics']['mrr']).value:.3f}": "mean reciprocal rank",
     }
     index = report.get("index") or {}
     recall = index.get("recall_against_exact")
@@ -103,8 +100,8 @@ def _versus(report: Report) -> str:
     best = best_baseline(report)
     if best is None:
         return ""
-    value = 100 * _mark(report["baselines"][best][_headline(report)]).value
-    apart = _mark(report["versus"][best][_headline(report)])
+    value = 100 * mark(report["baselines"][best][_headline(report)]).value
+    apart = mark(report["versus"][best][_headline(report)])
     style = "up" if apart.low > 0 else "down" if apart.high < 0 else "even"
     gap = f"{100 * apart.value:+.1f} [{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]".replace("-", "−")
     return (
@@ -120,19 +117,19 @@ def _depth(report: Report) -> str:
     span = math.log(ks[-1] / ks[0])
     places = [math.log(k / ks[0]) / span for k in ks]
     series = [
-        Series(_name(name), _style(name), [_mark(metrics[f"recall@{k}"]) for k in ks])
+        Series(_name(name), _style(name), [mark(metrics[f"recall@{k}"]) for k in ks])
         for name, metrics in everybody(report).items()
     ]
     chart = curves(series, places, dict(zip(map(str, ks), places, strict=True)), sentence="Recall by length of list.")
-    return _section("How far down the list", f"Share of the hidden {_things(report)} among the first k.", chart)
+    return section("How far down the list", f"Share of the hidden {_things(report)} among the first k.", chart)
 
 
 def _ranking(report: Report) -> str:
     headline = _headline(report)
-    bars = [Series(_name(n), _style(n), [_mark(m[headline])]) for n, m in everybody(report).items()]
+    bars = [Series(_name(n), _style(n), [mark(m[headline])]) for n, m in everybody(report).items()]
     bars.sort(key=lambda one: -one.marks[0].value)
     chart = ranked_bars(bars, sentence=f"{headline} of each recommender.")
-    return _section(f"The first {report['headline']}", f"{headline}, for all queries together.", chart)
+    return section(f"The first {report['headline']}", f"{headline}, for all queries together.", chart)
 
 
 def _by_degree(report: Report) -> str:
@@ -154,12 +151,12 @@ def _by_distance(report: Report) -> str:
 def _bars(report: Report, part: str, labels: list[tuple[str, str]], title: str, note: str) -> str:
     headline, judged = _headline(report), everybody(report)
     series = [
-        Series(_name(name), _style(name), [_mark(metrics[headline][part][label]) for label, _ in labels])
+        Series(_name(name), _style(name), [mark(metrics[headline][part][label]) for label, _ in labels])
         for name, metrics in judged.items()
     ]
     legend = "".join(f"<li><i class='{_style(n)}'></i>{escape(_name(n))}</li>" for n in judged)
     chart = grouped_bars(labels, series, sentence=f"{headline} {part.replace('_', ' ')}.")
-    return _section(title, note, f"<ul class='legend'>{legend}</ul>{chart}")
+    return section(title, note, f"<ul class='legend'>{legend}</ul>{chart}")
 
 
 def _training(history: Sequence[dict[str, Any]]) -> list[str]:
@@ -181,7 +178,7 @@ def _curve(history: Sequence[dict[str, Any]], key: str, title: str, note: str) -
     last = points[-1][0]
     ticks = {f"{step:,.0f}": step / last for step in (0, last // 2, last)}
     series = [Series(title, "c0", [Mark(value) for value in values])]
-    return _section(title, note, curves(series, [step / last for step in steps], ticks, sentence=note))
+    return section(title, note, curves(series, [step / last for step in steps], ticks, sentence=note))
 
 
 def _transfer(found: dict[str, dict[str, Any]]) -> str:
@@ -191,7 +188,7 @@ def _transfer(found: dict[str, dict[str, Any]]) -> str:
         "zero, the objective pulls against retrieval. Length is that of its gradient, as a share of retrieval's."
     )
     table = f"<div class='scroll'>{transfer_table(found)}</div>"
-    return _section("Do the objectives agree?", note, table) if found else ""
+    return section("Do the objectives agree?", note, table) if found else ""
 
 
 def _amounts(report: Report, key: str, title: str, note: str) -> str:
@@ -201,7 +198,7 @@ def _amounts(report: Report, key: str, title: str, note: str) -> str:
     bars = [Series(stage, "c1", [Mark(float(amount))]) for stage, amount in amounts.items()]
     unit = "bytes" if key.endswith("bytes") else "seconds"
     total = "" if unit == "bytes" else f" Together {write_number(sum(map(float, amounts.values())), unit)}."
-    return _section(title, note + total, ranked_bars(bars, sentence=note, unit=unit))
+    return section(title, note + total, ranked_bars(bars, sentence=note, unit=unit))
 
 
 def _numbers(report: Report) -> str:
@@ -209,13 +206,14 @@ def _numbers(report: Report) -> str:
     head = "".join(f"<th>{escape(_name(name))}</th>" for name in judged)
     rows = []
     for metric in report["metrics"]:
-        cells = "".join(_cell(_mark(entries.get(metric, {}))) for entries in judged.values())
+        cells = "".join(cell(mark(entries.get(metric, {}))) for entries in judged.values())
         rows.append(f"<tr><th>{escape(metric)}</th>{cells}</tr>")
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _fold("All numbers", table)
+    return fold("All numbers", table)
 
 
-def _cell(mark: Mark) -> str:
+def cell(mark: Mark) -> str:
+    """A number of a table, its interval below it."""
     value = "–" if math.isnan(mark.value) else f"{mark.value:.4f}"
     interval = "" if math.isnan(mark.low) else f"<small>{mark.low:.4f} – {mark.high:.4f}</small>"
     return f"<td>{value}{interval}</td>"
@@ -247,11 +245,13 @@ def _write(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _section(title: str, note: str, body: str) -> str:
+def section(title: str, note: str, body: str) -> str:
+    """A card of the page; `body` is HTML."""
     return f"<section><h2>{escape(title)}</h2><p class='note'>{escape(note)}</p>{body}</section>"
 
 
-def _fold(title: str, body: str) -> str:
+def fold(title: str, body: str) -> str:
+    """A card that is opened by a click; `body` is HTML."""
     content = f"<summary>{escape(title)}</summary><div class='scroll'>{body}</div>"
     return f"<section class='wide'><details>{content}</details></section>"
 
@@ -260,7 +260,8 @@ def _headline(report: Report) -> str:
     return f"recall@{report['headline']}"
 
 
-def _mark(entry: dict[str, Any]) -> Mark:
+def mark(entry: dict[str, Any]) -> Mark:
+    """An estimate as JSON has it, as charts take it."""
     return Mark(*(math.nan if entry.get(name) is None else entry[name] for name in ("value", "low", "high")))
 
 

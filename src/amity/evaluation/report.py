@@ -93,6 +93,47 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     return table
 
 
+def robustness_table(found: dict[str, Any]) -> Table:
+    """What `summarize_robustness` found, for the terminal: recall and what is kept of it, then how others differ."""
+    first, *others = found["arms"]
+    title = f"{found['metric']}; {found['queries']:,} queries; seeds: {', '.join(map(str, found['seeds']))}"
+    caption = (
+        f"{first}: recall, and the percentage that this is of its recall on the whole graph. Others: that percentage, "
+        f"and by how many points above {first}'s. p: adjusted (Holm) for all {found['family']['size']} of these."
+    )
+    table = Table(title=title, caption=Text(caption), title_justify="left", caption_justify="left")
+    table.add_column("damage")
+    for name in found["arms"]:
+        table.add_column(Text(name), justify="right")
+    table.add_row("none", *(_write(found["whole"][name]["value"]) for name in found["arms"]))
+    for damage in found["damages"]:
+        entries = [found["damaged"][name][damage] for name in found["arms"]]
+        gaps = [found["differences"][name][damage] for name in others]
+        table.add_row(damage, *_kept_cells(entries, gaps))
+        for bucket in found["degrees"]:
+            parts = [[entry["by_degree"][bucket] for entry in one] for one in (entries, gaps)]
+            table.add_row(f"  degree {bucket}", *_kept_cells(*parts))
+    return table
+
+
+def _kept_cells(entries: list[dict[str, Any]], gaps: list[dict[str, Any]]) -> list[str]:
+    """Of the first arm recall and what is kept; of the others what is kept, and how much more that is."""
+    first, *others = entries
+    cells = [f"{_write(first['value'])}  {_percents(first['kept'])}"]
+    for entry, gap in zip(others, gaps, strict=True):
+        p = f"  p {gap['p_adjusted']:.3f}" if "p_adjusted" in gap else ""
+        cells.append(f"{_percents({'value': entry['kept']['value']})}  {_percents(gap, sign='+')}{p}")
+    return [cell.strip() for cell in cells]
+
+
+def _percents(entry: dict[str, Any], sign: str = "") -> str:
+    """A share and its interval in percent; empty where there is none."""
+    if entry["value"] is None:
+        return ""
+    interval = f" ({100 * entry['low']:{sign}.1f}, {100 * entry['high']:{sign}.1f})" if "low" in entry else ""
+    return f"{100 * entry['value']:{sign}.1f}{interval}"
+
+
 def _add_row(table: Table, name: str, found: list[dict[str, Any]]) -> None:
     table.add_row(name, _write(found[0]["value"]), *map(_write_gap, found[1:]))
 

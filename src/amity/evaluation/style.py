@@ -1,12 +1,21 @@
-"""How the report looks: one style sheet, light and dark, wide and narrow."""
+"""How the report looks: one style sheet, light and dark, wide and narrow; a page, or a chart by itself."""
 
-CSS = """
+import re
+from html import escape
+
+COLORS = """
 :root { color-scheme: light dark; --paper: #f7f6f3; --card: #ffffff; --ink: #1d1c22; --soft: #65636f; --edge: #e4e2dc;
   --rule: #eceae5; --empty: #e9e7e2; --c0: #5646d8; --c1: #85838d; --c2: #2f86b8; --c3: #16866a; --c4: #b07a12;
   --c5: #c4512d; --c6: #96488f; --c7: #5f7a1c; --c8: #a8435f; --good: #16866a; --bad: #b8452a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #131217; --card: #1c1b21; --ink: #f0eff4; --soft: #a3a1ae;
   --edge: #302e38; --rule: #2a2832; --empty: #302e38; --c0: #a297ff; --c1: #9b99a5; --c2: #6cb8e6; --c3: #4cc3a1;
+<<<<<<< HEAD
   --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --c7: #a9c75a; --c8: #f0899f; --good: #4cc3a1; --bad: #f08a66; } }
+=======
+  --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --good: #4cc3a1; --bad: #f08a66; } }
+"""
+PAPER = """
+>>>>>>> a1e96b3 (Show how much recall runs keep on damaged graphs)
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5; -webkit-text-size-adjust: 100%;
   font: 16px/1.5 Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -32,18 +41,6 @@ figure { margin: 0; } figcaption { color: var(--soft); font-size: 13px; margin-t
 .facts { display: flex; flex-wrap: wrap; gap: 14px 32px; margin-top: 24px; }
 .facts div { font-size: 13px; color: var(--soft); } .facts b { display: block; font-size: 22px; color: var(--ink);
   letter-spacing: -0.02em; font-weight: 640; font-variant-numeric: tabular-nums; }
-svg { display: block; width: 100%; height: auto; overflow: visible; }
-svg text { font-size: 13px; fill: var(--ink); font-variant-numeric: tabular-nums; }
-svg .tick { fill: var(--soft); font-size: 12.5px; } svg .faint { font-size: 11.5px; opacity: 0.85; }
-svg .end { font-weight: 550; font-size: 12.5px; } svg .number { font-weight: 600; }
-svg .end.c0, svg .name.c0 { font-weight: 700; }
-path.grid { stroke: var(--rule); stroke-width: 1; } rect.fill:not(.c0), .legend i:not(.c0) { opacity: 0.74; }
-path.axis { stroke: var(--soft);
-  stroke-width: 1; }
-.whisker { stroke: var(--ink); stroke-width: 1.4; opacity: 0.6; } .dot { fill: var(--empty); }
-.ring { fill: none; stroke: var(--soft); stroke-width: 1.3; }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; } .line.c0 { stroke-width: 3.2; }
-.band { opacity: 0.13; stroke: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 13px; color: var(--soft); margin: 0 0 10px;
   padding: 0;
   list-style: none; } .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px;
@@ -64,9 +61,44 @@ footer { color: var(--soft); font-size: 13px; margin-top: 26px; }
   .hero { grid-template-columns: minmax(0, 1fr); padding: 24px 20px; } section { padding: 18px 16px; }
   svg text { font-size: 14px; } svg .tick, svg .end { font-size: 14px; } svg .faint { font-size: 13.5px; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
+"""
+CHARTS = """
+svg { display: block; width: 100%; height: auto; overflow: visible; }
+svg text { font-size: 13px; fill: var(--ink); font-variant-numeric: tabular-nums; }
+svg .tick { fill: var(--soft); font-size: 12.5px; } svg .faint { font-size: 11.5px; opacity: 0.85; }
+svg .end { font-weight: 550; font-size: 12.5px; } svg .number { font-weight: 600; }
+svg .end.c0, svg .name.c0 { font-weight: 700; }
+path.grid { stroke: var(--rule); stroke-width: 1; } rect.fill:not(.c0), .legend i:not(.c0) { opacity: 0.74; }
+path.axis { stroke: var(--soft);
+  stroke-width: 1; }
+.whisker { stroke: var(--ink); stroke-width: 1.4; opacity: 0.6; } .dot { fill: var(--empty); }
+.ring { fill: none; stroke: var(--soft); stroke-width: 1.3; }
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; } .line.c0 { stroke-width: 3.2; }
+.band { opacity: 0.13; stroke: none; }
 """ + "".join(
     f".fill.c{n}, .band.c{n}, .text.c{n} {{ fill: var(--c{n}) !important; }} .line.c{n} {{ stroke: var(--c{n}); }} "
     f".legend .c{n} {{ background: var(--c{n}); }}\n"
     for n in range(9)
 )
+CSS = COLORS + CHARTS + PAPER
 """The style sheet; class `c0` is the model, `c1` and on are the baselines."""
+
+
+def frame_page(name: str, body: str, *, made: str = "", footer: str) -> str:
+    """A whole page that needs nothing beside it; `body` and `footer` are HTML, the rest is text."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>amity {escape(name)}</title><style>{CSS}</style></head><body><main>"
+        f"<header><span><b>amity<i>.</i></b> {escape(name)}</span><span>{escape(made)}</span></header>"
+        f"{body}<footer>{footer}</footer></main></body></html>\n"
+    )
+
+
+def standalone(chart: str) -> str:
+    """A chart of `charts` as a file of its own, on white, in the colours of a light page."""
+    colors = dict(re.findall(r"--(\w+): (#\w+)", COLORS.partition("@media")[0]))
+    css = re.sub(r"var\(--(\w+)\)", lambda found: colors[found[1]], CHARTS)
+    opening, body = chart.split(">", 1)
+    opening = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" ', 1)
+    return f'{opening}><style>{css}</style><rect width="100%" height="100%" fill="{colors["card"]}"/>{body}\n'

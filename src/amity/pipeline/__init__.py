@@ -2,6 +2,7 @@
 
 from amity.pipeline.arms import Arms, read_arms
 from amity.pipeline.demonstration import demo
+from amity.pipeline.robustness import damage_arms
 from amity.pipeline.running import Done, configure, open_run, run, run_stage
 from amity.pipeline.stages import STAGES, Stage
 from amity.pipeline.sweep import Sweep, sweep
@@ -16,6 +17,7 @@ __all__ = [
     "Sweep",
     "Work",
     "configure",
+    "damage_arms",
     "demo",
     "embed",
     "evaluate",

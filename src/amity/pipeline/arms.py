@@ -1,6 +1,6 @@
 """Arms of a comparison: finished runs that differ by nothing but their seed, under one name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from amity.pipeline.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Arms:
-    """What `amity.evaluation.compare` takes."""
+    """What `compare` and `summarize_robustness` of `amity.evaluation` take."""
 
     tables: dict[str, dict[int, Table]]
     """By the name of an arm and the seed of a run: what the run found for each query."""
@@ -30,16 +30,21 @@ def read_arms(texts: Sequence[str]) -> Arms:
     Raises `ConfigError` where two arms have one name or two runs of an arm one seed, `ArtifactError` for what is no
     finished run.
     """
+    return gather_arms(texts, Work.values, until="evaluate")
+
+
+def gather_arms(texts: Sequence[str], read: Callable[[Work], Table], *, until: str) -> Arms:
+    """Read something of each run of arms, whose stages stand `until` that one; raises as `read_arms`."""
     runs: dict[str, list[str]] = {}
     for text in texts:
         name, paths = _parse(text)
         if name in runs:
             raise ConfigError(f"Two arms are called {name}. Give each a name of its own: `NAME=RUN,RUN`.")
         runs[name] = paths
-    opened = {name: [open_run(path, until="evaluate") for path in paths] for name, paths in runs.items()}
-    first = next(iter(opened.values()), None)
-    tables = {name: _by_seed(name, works) for name, works in opened.items()}
-    return Arms(tables, runs, first[0].config.evaluation if first else EvaluationConfig())
+    opened = {name: _by_seed(name, [open_run(path, until=until) for path in paths]) for name, paths in runs.items()}
+    tables = {name: {seed: read(work) for seed, work in works.items()} for name, works in opened.items()}
+    configs = [work.config.evaluation for works in opened.values() for work in works.values()]
+    return Arms(tables, runs, next(iter(configs), EvaluationConfig()))
 
 
 def _parse(text: str) -> tuple[str, list[str]]:
@@ -53,7 +58,7 @@ def _parse(text: str) -> tuple[str, list[str]]:
     return name, found
 
 
-def _by_seed(name: str, works: list[Work]) -> dict[int, Table]:
+def _by_seed(name: str, works: list[Work]) -> dict[int, Work]:
     found: dict[int, Work] = {}
     for work in works:
         other = found.setdefault(work.config.seed, work)
@@ -62,4 +67,4 @@ def _by_seed(name: str, works: list[Work]) -> dict[int, Table]:
                 f"The arm {name} has two runs of seed {work.config.seed}, {other.run.path} and {work.run.path}. "
                 "Runs are paired by their seed: leave one out, or give it to another arm."
             )
-    return {seed: work.values() for seed, work in found.items()}
+    return found

@@ -86,9 +86,9 @@ def make_rule(relation: Relation, config: SplittingConfig, *, seed: int) -> Rule
     test = 0.0 if TEST in given else config.test
     by_time = config.by == "time"
     valid_after, test_after = (
-        _time_cutoffs(relation, valid, test) if by_time else (_threshold(valid + test), _threshold(test))
+        time_cutoffs(relation, valid, test) if by_time else (threshold(valid + test), threshold(test))
     )
-    return Rule(by_time, valid_after, test_after, seed, _threshold(config.supervision if config.supervision < 1 else 0))
+    return Rule(by_time, valid_after, test_after, seed, threshold(config.supervision if config.supervision < 1 else 0))
 
 
 def cutoffs_of(rule: Rule, adjacency: Adjacency) -> Cutoffs | None:
@@ -137,21 +137,12 @@ def labels_of(adjacency: Adjacency) -> Labels:
     return Labels(times, np.empty(0, np.int8) if adjacency.parts is None else adjacency.parts)
 
 
-def _not_given(name: str, given: set[int]) -> str:
-    found = "no split at all" if not given else f"only a {'valid' if VALID in given else 'test'} part"
-    return (
-        f"The split is to be as given, but the tables give {found} for the relation {name!r}. "
-        "Name their `split` column or the tables of each part in the ingestion settings, or choose "
-        "`by` = 'random' or 'time', which keep the given part and draw the missing one."
-    )
-
-
-def _threshold(share: float) -> int:
+def threshold(share: float) -> int:
     """The number that a uniform int64 exceeds with that probability."""
     return min(NEVER, int((1 - share) * 2**64) - 2**63)
 
 
-def _time_cutoffs(relation: Relation, valid: float, test: float) -> tuple[int, int]:
+def time_cutoffs(relation: Relation, valid: float, test: float) -> tuple[int, int]:
     """The last moments of train and of valid, so that the last `test` of the edges and the `valid` before are apart.
 
     Edges of the instant that a share would cut go to the later part, all of them.
@@ -182,6 +173,15 @@ def nth_time(labels: Labels, low: int, high: int, rank: int) -> int:
         rank -= int(counts[bucket - 1]) if bucket else 0
         low, high = int(low) + (bucket << shift), min(int(high), int(low) + ((bucket + 1) << shift) - 1)
     return int(low)
+
+
+def _not_given(name: str, given: set[int]) -> str:
+    found = "no split at all" if not given else f"only a {'valid' if VALID in given else 'test'} part"
+    return (
+        f"The split is to be as given, but the tables give {found} for the relation {name!r}. "
+        "Name their `split` column or the tables of each part in the ingestion settings, or choose "
+        "`by` = 'random' or 'time', which keep the given part and draw the missing one."
+    )
 
 
 @kernel

@@ -59,19 +59,22 @@ def write_messages(messages: Adjacency, relations: tuple[Relation, ...], rule: R
     """Write the messages less those that only held-out or quiet edges of the first relation could send."""
     with Selection(messages, directory) as selection:
         for rows in row_ranges(messages.indptr):
-            selection.append(rows, _carried(messages, relations, rule, rows))
+            selection.append(rows, carried(messages, relations, rule, rows))
 
 
-def _carried(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, rows: range) -> Bool[ndarray, "edges"]:
-    """Where a message of these rows stands on an edge that may carry it."""
+def carried(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, rows: range) -> Bool[ndarray, "edges"]:
+    """Where a message of these rows stands on an edge that may carry it.
+
+    Every edge may, but those of the first relation that the rule does not put into the train part.
+    """
     indptr = messages.indptr[rows.start : rows.stop + 1]
-    carried = np.zeros(int(indptr[-1] - indptr[0]), np.bool_)
+    found = np.zeros(int(indptr[-1] - indptr[0]), np.bool_)
     for position, relation in enumerate(relations):
         edges = relation.adjacency
         window = indptr, messages.indices, rows.start
         rows_of = edges.indptr, edges.indices, position > 0
-        shared(_mark_carried, len(rows), window, rows_of, labels_of(edges), rule, carried)
-    return carried
+        shared(_mark_carried, len(rows), window, rows_of, labels_of(edges), rule, found)
+    return found
 
 
 @kernel

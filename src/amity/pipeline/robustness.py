@@ -1,0 +1,59 @@
+"""Finished runs on damaged graphs: the trained model embeds what is left, and is asked what it was asked before."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pyarrow import Table
+
+from amity.config import Config
+from amity.device import check_device
+from amity.encoder import Model
+from amity.evaluation import Evaluation, EvaluationConfig, per_query_table
+from amity.evaluation.damage import DamageConfig, choose_damages
+from amity.graph import Graph
+from amity.index import IndexConfig
+from amity.pipeline import verbs
+from amity.pipeline.arms import Arms, gather_arms
+from amity.pipeline.work import Work
+from amity.retrieval import Retriever
+from amity.splitting import HeldOut
+
+
+def damage_arms(texts: Sequence[str], config: DamageConfig | None = None) -> Arms:
+    """Trained runs, as arms (see `read_arms`), with what each query finds when their train graphs are damaged.
+
+    The tables are what `amity.evaluation.summarize_robustness` takes. A damage is a function of the run's seed, so that
+    the runs of one seed suffer the same. Nothing is written.
+    """
+    return gather_arms(texts, lambda work: damaged_table(work, config or DamageConfig()), until="train")
+
+
+def damaged_table(work: Work, config: DamageConfig) -> Table:
+    """What each test query of a run finds by vectors alone, on its train graph and on what each damage leaves of it."""
+    model, split, settings = work.model(), work.split(), work.config
+    whole = evaluate_hearing(model, split.train, split.train, split.test, settings)
+    found = {
+        damage.name: evaluate_hearing(
+            model, damage.apply(split.train, seed=settings.seed), split.train, split.test, settings
+        )
+        for damage in choose_damages(config, split.train)
+    }
+    return per_query_table(whole, split.train, split.test.truth, beside=found)
+
+
+def evaluate_hearing(model: Model, heard: Graph, graph: Graph, held_out: HeldOut, config: Config) -> Evaluation:
+    """Judge a model that embeds what is `heard`; queries, known friends and truth are those of `graph`.
+
+    Both have the same nodes. Candidates are found by the vectors alone, exactly, at the headline length.
+    """
+    embeddings = verbs.embed(model, heard, config.embedding, device=config.device)
+    retriever = Retriever.build(
+        replace(embeddings, graph=graph),
+        IndexConfig(kind="exact"),
+        seed=config.seed,
+        device=check_device(config.device),
+    )
+    judged = EvaluationConfig.model_validate(
+        config.evaluation.model_dump() | {"k": (config.evaluation.headline,), "baselines": ()}
+    )
+    return verbs.evaluate(retriever, held_out, judged, seed=config.seed)
