@@ -85,7 +85,7 @@ class InputSource:
 
         A learned one is zero to begin with, and stays so.
         """
-        return replace(self, nameless=self.graph.isolated())
+        return self if self.transform.ids == "none" else replace(self, nameless=self.graph.isolated())
 
     def gather(self, rows: Int64[ndarray, "nodes"], *, nameless: range = range(0)) -> Inputs:
         """The inputs of nodes of the graph, in the order of `rows`; those in the places `nameless` without ids."""
