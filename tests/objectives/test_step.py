@@ -135,3 +135,11 @@ def test_masked_nodes_are_the_queries_and_hear_no_token_of_their_own(stage):
     assert torch.equal(hidden[step.masked], token.expand(len(step.masked), -1))
     assert torch.equal(hidden[others], step.first.values[others])
     assert set(step.masked.tolist()) == set(step.batch.queries.tolist())
+
+
+def test_duplicates_are_never_masked(stage):
+    model, batch, inputs = stage
+    some = replace(batch, duplicates=range(60, 70))
+    assert np.isin(some.queries, some.duplicates).any()
+    masked = make_step((model, some, inputs)).masked
+    assert set(masked.tolist()) == set(some.queries.tolist()) - set(some.duplicates)

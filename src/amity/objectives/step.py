@@ -119,8 +119,12 @@ class Step:
 
     @cached_property
     def masked(self) -> Int64[Tensor, "masked"]:
-        """The roots that are queries, as positions among the nodes around the roots: those that are masked."""
-        return self.on_device(np.flatnonzero(np.isin(self.roots, self.batch.queries)))
+        """The roots that are queries, as positions among the nodes around the roots: those that are masked.
+
+        Duplicates are not: nobody is around them from whom they could be restored.
+        """
+        queries = np.setdiff1d(self.batch.queries, self.batch.duplicates)
+        return self.on_device(np.flatnonzero(np.isin(self.roots, queries)))
 
     @cached_property
     def views(self) -> tuple[View, View]:
