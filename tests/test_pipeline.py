@@ -65,6 +65,14 @@ def test_a_finished_run_is_not_run_again(path: Path):
     assert made(pipeline.run(path)) == []
 
 
+def test_a_run_without_training_is_judged_like_any_other_and_tells_of_no_learning(path: Path, data: Path):
+    assert made(pipeline.run(path, data, settings(training={"steps": 0}))) == STAGES[2:]
+    assert (path / "log.jsonl").read_text() == ""
+    page = (path / "report.html").read_text()
+    assert "All numbers" in page
+    assert "Learning" not in page
+
+
 def test_the_same_seed_gives_the_same_artifacts(finished: Path, data: Path, tmp_path: Path):
     pipeline.run(tmp_path / "again", data, settings())
     assert artifacts(tmp_path / "again") == artifacts(finished)

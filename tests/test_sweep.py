@@ -195,6 +195,14 @@ def test_settings_that_do_not_fit_each_other_find_nothing_and_the_sweep_goes_on(
     assert all((trial.score, trial.recall) == (0, {}) and "heads" in trial.obstacle for trial in unfit)
 
 
+def test_settings_without_a_step_cannot_be_judged_and_the_sweep_goes_on(tmp_path: Path):
+    steps = {"training.steps": {"choices": [12, 0]}}
+    found = pipeline.sweep(write_space(tmp_path, space=steps, trials=6, sampler="random"), tmp_path / "sweep")
+    untrained = [trial for trial in found.trials if trial.settings == {"training.steps": 0}]
+    assert untrained
+    assert all("no validation to judge by" in trial.obstacle for trial in untrained)
+
+
 def test_settings_that_must_fit_each_other_are_drawn_together(tmp_path: Path):
     tables = [{"encoder": {"layers": 1}, "sampling.fanout": [5]}, {"encoder": {"layers": 2}, "sampling.fanout": [5, 5]}]
     file = write_space(tmp_path, space={"depth": {"together": tables}}, trials=5, sampler="random")

@@ -152,17 +152,22 @@ def test_without_a_step_the_parameters_stay_as_they_were_drawn(split: Split, tmp
     assert journal.log.read_text() == ""
 
 
-def test_untrained_propagation_keeps_the_angles_between_propagated_features(split: Split):
-    """SGC without training: random maps of tokens, twice D^-1/2 A D^-1/2, with angles within a few dim^-1/2."""
-    settings = {"layer": "lightgcn", "combine": "last", "dim": 4096, "popularity": 0, "features": {"ids": "none"}}
-    wide = replace(recipe(steps=0), encoder=EncoderConfig.model_validate(settings))
-    vectors = embed_graph(train_model(split, wide, seed=0, validate=never), split.train).vectors
+@pytest.mark.parametrize("layer", ["lightgcn", "gat"])
+def test_untrained_propagation_keeps_the_angles_between_propagated_features(split: Split, layer: str):
+    """SGC without training: X S² by its formula, against random maps of tokens, within a few dim^-1/2."""
+    changed = {"layer": layer, "residual": False, "combine": "last", "dim": 4096, "popularity": 0}
+    encoder = EncoderConfig.model_validate(changed | {"features": {"ids": "none"}})
+    model = train_model(split, replace(recipe(steps=0), encoder=encoder), seed=0, validate=never)
+    vectors = embed_graph(model, split.train).vectors
     (town,) = split.train.candidates.columns
     assert isinstance(town, Category)
     edges = split.train.messages
-    A = np.zeros((120, 120))
+    A, degrees = np.zeros((120, 120)), edges.degrees()
     A[edges.sources(), edges.indices] = 1
-    S = A / np.sqrt(np.maximum(np.outer(edges.degrees(), edges.degrees()), 1))
+    S = {
+        "lightgcn": A / np.sqrt(np.maximum(np.outer(degrees, degrees), 1)),
+        "gat": (A + np.eye(120)) / (degrees + 1)[:, None],
+    }[layer]
     X = S @ S @ np.eye(5)[town.codes]
     X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
     np.testing.assert_allclose(vectors @ vectors.T, X @ X.T, atol=5 / 4096**0.5)

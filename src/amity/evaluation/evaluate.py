@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -27,6 +27,7 @@ SEARCHED_AT_ONCE = 1024
 SIMILARITY_LISTS = 500
 """Lists, evenly spread over the queries, whose inner similarity is measured."""
 
+BaselineName = Literal[HeuristicName, FactorizationName]
 Key = TypeVar("Key", bound=Hashable)
 Tables = Sequence[Float64[ndarray, "_ columns"]]
 """One table a seed: a row for each of its queries."""
@@ -41,7 +42,7 @@ class EvaluationConfig(Section):
     """Lengths of the list at which recall, hit rate and NDCG are taken."""
     headline: PositiveInt = 50
     """The length, one of `k`, of the headline, the charts and the differences to the baselines."""
-    baselines: tuple[HeuristicName | FactorizationName, ...] = HEURISTICS
+    baselines: tuple[BaselineName, ...] = HEURISTICS
     """Recommenders judged beside the model: some learn nothing; `ials` and `bpr` factorise the train edges."""
     factorization: FactorizationConfig = FactorizationConfig()
     """How `ials` and `bpr` learn."""
@@ -197,9 +198,7 @@ def by_degree(
     return entries
 
 
-def _baseline(
-    name: HeuristicName | FactorizationName, graph: Graph, config: EvaluationConfig, *, seed: int
-) -> Recommender:
+def _baseline(name: BaselineName, graph: Graph, config: EvaluationConfig, *, seed: int) -> Recommender:
     if name in ("ials", "bpr"):
         return factorize(name, graph, config.factorization, seed=seed)
     return heuristic(name, graph, seed=seed)

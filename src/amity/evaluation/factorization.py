@@ -24,11 +24,11 @@ FACTORIZATIONS: tuple[FactorizationName, ...] = get_args(FactorizationName)
 class IalsConfig(Section):
     """Alternating least squares on what is there and, with less weight, on what is not (Hu et al., 2008)."""
 
-    factors: PositiveInt = 64
+    factors: PositiveInt = 128
     """Width of the vectors."""
-    regularization: NonNegativeFloat = 30.0
+    regularization: NonNegativeFloat = 80.0
     """Factor on their squared lengths."""
-    alpha: PositiveFloat = 16.0
+    alpha: PositiveFloat = 32.0
     """Weight of an edge that is there; one that is not has 1."""
     iterations: PositiveInt = 15
     """How often each side is solved for the other."""
@@ -41,9 +41,9 @@ class BprConfig(Section):
     """Width of the vectors, without the bias."""
     regularization: NonNegativeFloat = 0.05
     """Factor on their squared lengths."""
-    learning_rate: PositiveFloat = 0.1
+    learning_rate: PositiveFloat = 0.03
     """Size of a step."""
-    iterations: PositiveInt = 400
+    iterations: PositiveInt = 1000
     """Passes over as many random edges as there are."""
 
 
