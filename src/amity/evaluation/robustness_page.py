@@ -10,6 +10,8 @@ from amity.evaluation.style import frame_page
 
 STYLES = ("c1", "c0", "c2", "c3", "c4", "c5", "c6")
 """The first arm is what the others are held against: grey."""
+APART = 0.1
+"""Labels of the x axis stand at least so far from each other."""
 
 Found = dict[str, Any]
 """What `summarize_robustness` returns."""
@@ -46,7 +48,10 @@ def chart_of_edges(found: Found, *, kept: bool) -> str:
         series.append(Series(arm, style, [whole, *(mark(entry["kept"] if kept else entry) for entry in entries)]))
     most = max(steps.values())
     positions = [0.0, *(steps[damage] / most for damage in ordered)]
-    ticks = {"whole": 0.0, **{f"{100 * steps[damage]:g} %": steps[damage] / most for damage in ordered}}
+    ticks = {"0": 0.0}
+    for share in sorted(steps.values()):
+        if share / most - max(ticks.values()) >= APART:
+            ticks[f"{100 * share:g} %"] = share / most
     what = f"share of {found['metric']} kept" if kept else found["metric"]
     return curves(series, positions, ticks, sentence=f"{what} by the share of edges dropped, arm by arm.")
 
