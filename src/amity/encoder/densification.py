@@ -28,7 +28,7 @@ class DensificationConfig(Section):
 
     neighbors: NonNegativeInt = 0
     """From how many others a node with few neighbours hears; 0 turns densification off."""
-    degree: NonNegativeInt = 2
+    degree: NonNegativeInt = 0
     """Nodes with at most so many neighbours hear from them; nodes with more are heard."""
 
 
