@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model, build_model
-from amity.graph import Category, Graph
+from amity.graph import Graph
 from amity.objectives import ObjectivesConfig
 from amity.pipeline.validation import draw_pool, embed_sampled, recall_among, recall_among_all, validation
 from amity.sampling import SamplingConfig
@@ -36,22 +34,6 @@ def test_among_a_pool_of_all_recall_is_what_it_is_among_all(split: Split, model:
     whole = recall_among_all(model, split, seed=0)
     assert whole > 0
     assert recall_among(pool, model, split, fanout=EVERYBODY, seed=0) == pytest.approx(whole, abs=1e-3)
-
-
-def test_what_features_add_to_the_messages_is_heard_in_samples_as_it_is_by_all(
-    make_random_friend_graph: Callable[..., Graph], tmp_path: Path
-):
-    town = Category("town", np.arange(200, dtype=np.int32) % 7, tuple("abcdefg"))
-    split = split_edges(make_random_friend_graph(200, 900, 1, columns=(town,)), SplittingConfig(), tmp_path, seed=0)
-    densified = EncoderConfig.model_validate({"dim": 16, "densification": {"neighbors": 3, "degree": 5}})
-    model, plain = (build_model(split.train, config, seed=0) for config in (densified, EncoderConfig(dim=16)))
-    sampled = embed_sampled(model, split, np.arange(200), fanout=EVERYBODY, seed=0)
-    vectors, others = (embed_graph(one, split.train).vectors for one in (model, plain))
-    np.testing.assert_allclose(sampled, vectors, atol=1e-5)
-    changed = np.abs(vectors - others).max(1) > 1e-4
-    assert changed[split.train.messages.degrees() <= 5].all()
-    # However many others a node hears, its vector is stretched by the friends that it has.
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), np.linalg.norm(others, axis=1), rtol=1e-5)
 
 
 def test_a_pool_holds_every_held_out_friend_once_and_is_the_same_for_a_seed(split: Split):

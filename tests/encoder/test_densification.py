@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amity.encoder import EncoderConfig, FeaturesConfig, InputSource, build_model, densify_for, fit_features
+from amity.embedding import EmbeddingConfig, embed_graph
+from amity.encoder import EncoderConfig, FeaturesConfig, InputSource, build_model, fit_features
 from amity.encoder.densification import DensificationConfig, Profiles, densify
 from amity.graph import Bag, Category, Graph, NodeKind, Number, Relation, Vector, from_pairs
 from amity.graph.vocabulary import integer_vocabulary
@@ -75,7 +76,7 @@ def test_who_has_few_friends_hears_from_those_most_alike_who_have_more(seed: int
     dense = densify(graph, fit_features(graph, FeaturesConfig()), config)
     likeness, degrees = cosines(graph), graph.messages.degrees()
     for node in range(graph.num_nodes):
-        friends, heard = graph.messages.neighbors(node), dense.messages.neighbors(node)
+        friends, heard = graph.messages.neighbors(node), dense.neighbors(node)
         assert set(friends) <= set(heard)
         if degrees[node] > degree:
             assert len(heard) == len(friends)
@@ -90,29 +91,23 @@ def test_who_has_few_friends_hears_from_those_most_alike_who_have_more(seed: int
         assert len(chosen) <= neighbors
 
 
-def test_relations_counts_and_isolation_stay_as_they_were():
+def test_off_is_off():
     graph = make_graph()
-    dense = densify(graph, fit_features(graph, FeaturesConfig()), ON)
-    assert dense.relations is graph.relations
-    assert dense.carried is graph.messages
-    assert np.array_equal(dense.isolated(), graph.isolated())
-    assert edges(dense.messages) > edges(graph.messages)
-    config = FeaturesConfig(log_degree=True, projections=4)
-    transform = fit_features(graph, config)
-    assert fit_features(dense, config) == transform
-    before, after = (InputSource.of(transform, one).gather(np.arange(80)) for one in (graph, dense))
-    assert np.array_equal(before.structure, after.structure)
-    assert np.array_equal(after.degrees, dense.messages.degrees())
+    assert densify(graph, fit_features(graph, FeaturesConfig()), DensificationConfig()) is graph.messages
 
 
-def test_a_densified_graph_is_not_densified_again_and_off_is_off():
+@pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
+def test_a_densified_embedding_is_that_of_a_graph_with_such_messages_but_for_the_length_of_vectors(layer: str):
     graph = make_graph()
-    transform = fit_features(graph, FeaturesConfig())
-    dense = densify(graph, transform, ON)
-    assert densify(dense, transform, ON) is dense
-    assert densify(graph, transform, DensificationConfig()) is graph
-    assert densify_for(graph, EncoderConfig()) is graph
-    assert edges(densify_for(graph, EncoderConfig(densification=ON)).messages) == edges(dense.messages)
+    model = build_model(graph, EncoderConfig.model_validate({"dim": 8, "heads": 2, "layer": layer}), seed=0)
+    vectors = embed_graph(model, graph, None, EmbeddingConfig(densification=ON)).vectors
+    dense = densify(graph, model.transform, ON)
+    others, plain = (embed_graph(model, one).vectors for one in (replace(graph, messages=dense), graph))
+    few = graph.messages.degrees() <= 2
+    assert (np.abs(vectors - plain)[few].max(1) > 1e-4).mean() > 0.8
+    lengths, longer, own = (np.linalg.norm(rows, axis=1, keepdims=True) for rows in (vectors, others, plain))
+    np.testing.assert_allclose(vectors / lengths, others / longer, atol=1e-5)
+    np.testing.assert_allclose(lengths, own, rtol=1e-5)  # A vector is stretched by the friends that there are.
 
 
 def test_nobody_of_whom_nothing_is_known_hears_from_anybody_more():
@@ -121,7 +116,7 @@ def test_nobody_of_whom_nothing_is_known_hears_from_anybody_more():
     town = Category("town", np.where(np.arange(80) < 60, np.arange(80) % 2, -1).astype(np.int32), tuple("ab"))
     graph = replace(graph, kinds=(replace(users, columns=(town,)),))
     dense = densify(graph, fit_features(graph, FeaturesConfig()), ON)
-    grown = dense.messages.degrees() > graph.messages.degrees()
+    grown = dense.degrees() > graph.messages.degrees()
     assert grown[:60].any()
     assert not grown[60:].any()
 
@@ -132,7 +127,7 @@ def test_of_equals_not_always_the_same_are_heard():
     town = Category("town", np.zeros(80, np.int32), ("a",))
     graph = replace(graph, kinds=(replace(users, columns=(town,)),))
     dense = densify(graph, fit_features(graph, FeaturesConfig()), ON)
-    heard = dense.messages.indices[np.isin(dense.messages.sources(), np.arange(60, 80))]
+    heard = dense.indices[np.isin(dense.sources(), np.arange(60, 80))]
     assert len(np.unique(heard)) > 10
 
 
@@ -141,7 +136,7 @@ def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch):
     transform = fit_features(graph, FeaturesConfig())
     whole = densify(graph, transform, ON)
     monkeypatch.setattr("amity.encoder.densification.CHUNK", 100)
-    assert edges(densify(graph, transform, ON).messages) == edges(whole.messages)
+    assert edges(densify(graph, transform, ON)) == edges(whole)
 
 
 def test_a_profile_has_length_one_or_is_zero():
@@ -162,12 +157,6 @@ def test_kinds_hear_from_their_own_kind():
     messages = from_pairs(np.append(users, songs), np.append(songs, users), num_nodes=40)
     graph = Graph(kinds, (Relation("likes", "user", "song", undirected=False, adjacency=likes),), messages)
     dense = densify(graph, fit_features(graph, FeaturesConfig()), ON)
-    further = edges(dense.messages) - edges(messages)
+    further = edges(dense) - edges(messages)
     assert len(further) == 3 * 30
     assert all((hearing < 20) == (heard < 20) for hearing, heard in further)
-
-
-def test_a_model_hears_the_same_on_any_graph_and_remembers_how():
-    graph = make_graph()
-    model = build_model(graph, EncoderConfig(dim=8, heads=2, densification=ON), seed=0)
-    assert edges(model.heard(graph).messages) == edges(densify(graph, model.transform, ON).messages)

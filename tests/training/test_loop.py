@@ -298,24 +298,6 @@ def test_a_training_with_duplicates_goes_on_to_the_very_parameters(
     )
 
 
-def test_no_message_stands_on_a_pair_of_its_step_although_the_two_are_alike(split: Split):
-    config = EncoderConfig.model_validate({"dim": 8, "heads": 2, "densification": {"neighbors": 60, "degree": 9}})
-    model = build_model(split.train, config, seed=0)
-    heard = model.heard(split.train).messages
-    alike = set(zip(heard.sources().tolist(), heard.indices.tolist(), strict=True))
-    batch, _ = batch_maker(split, model, SamplingConfig(fanout=(99, 1), batch_size=64, negatives=32), seed=0)(0)
-    nodes, block = batch.block.nodes, batch.block
-    queries, positives = nodes[batch.queries], nodes[batch.candidates[batch.positives]]
-    asked = {*zip(queries.tolist(), positives.tolist(), strict=True), *zip(positives.tolist(), queries, strict=True)}
-    hearing = np.repeat(nodes[: len(block.indptr) - 1], np.diff(block.indptr))
-    messages = set(zip(hearing.tolist(), nodes[block.indices].tolist(), strict=True))
-    assert asked & alike
-    assert messages <= alike - asked
-    friends = set(zip(split.supervision.sources().tolist(), split.supervision.indices.tolist(), strict=True))
-    assert messages - friends
-    assert set(zip(queries.tolist(), positives.tolist(), strict=True)) <= friends
-
-
 def test_one_hop_for_each_layer_is_asked_for(split: Split):
     uneven = replace(recipe(), sampling=SamplingConfig(fanout=(3,)))
     with pytest.raises(ConfigError, match=r"has 2 .*but 1 hops"):

@@ -22,9 +22,10 @@ from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.states import Rows, Storage, forget
 from amity.encoder import GraphEncoder, InputSource, Model
+from amity.encoder.densification import DensificationConfig, densify
 from amity.encoder.graph_encoder import GraphLayer
 from amity.errors import ArtifactError
-from amity.graph import Graph, NodeKind
+from amity.graph import Adjacency, Graph, NodeKind
 from amity.graph.storage import open_array
 from amity.log import Progress
 from amity.section import Section
@@ -47,6 +48,8 @@ class EmbeddingConfig(Section):
     """Power of a node's degree by which the sum of what its friends say in that pass is scaled."""
     sent_power: float = -0.5
     """Power of a friend's degree by which what it says in that pass is scaled."""
+    densification: DensificationConfig = DensificationConfig()
+    """Whom nodes with few neighbours hear beside them; no other stage knows of it."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
@@ -76,21 +79,22 @@ def embed_graph(
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
     in memory. The result does not depend on threads, and on the chunk by no more than rounding.
     """
-    config, heard = config or EmbeddingConfig(), model.heard(graph)
-    means = _prepare(model.encoder, heard, torch.device(device))
+    config = config or EmbeddingConfig()
+    messages = densify(graph, model.transform, config.densification)
+    means = _prepare(model.encoder, messages, torch.device(device))
     shape = graph.num_nodes, model.encoder.dim
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
         memory = Storage(None, shape, dtype)
         vectors = memory.new("vectors")
-        _embed(model, heard, vectors, memory, config, means)
+        _embed(model, graph, vectors, memory, config, means)
         return Embeddings(vectors.array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=shape)
-        _embed(model, heard, Rows(file, lambda: None), storage, config, means)
+        _embed(model, graph, Rows(file, lambda: None), storage, config, means)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -159,15 +163,15 @@ def fill_vectors(
             told = following
         for first, last in _chunks(graph.num_nodes, chunk, progress):
             codes = between.codes(first, between.next(layers[-1], told, first, last, len(layers)))
-            degrees = torch.from_numpy(np.diff(graph.carried.indptr[first : last + 1]).astype(np.float32))
+            degrees = torch.from_numpy(np.diff(graph.messages.indptr[first : last + 1]).astype(np.float32))
             vectors.write(first, last, encoder.stretch(encoder.combine([codes]), degrees))
             _forget_edges(graph, first, last)
 
 
-def _prepare(encoder: GraphEncoder, graph: Graph, device: torch.device) -> tuple[list[Any], Propagation]:
+def _prepare(encoder: GraphEncoder, messages: Adjacency, device: torch.device) -> tuple[list[Any], Propagation]:
     if device.type == "cpu":
-        return list(encoder.layers), KernelPropagation(graph.messages)
-    return list(copy.deepcopy(encoder.layers).to(device)), DevicePropagation(graph.messages, device)
+        return list(encoder.layers), KernelPropagation(messages)
+    return list(copy.deepcopy(encoder.layers).to(device)), DevicePropagation(messages, device)
 
 
 class _Between:

@@ -4,7 +4,7 @@ from amity.encoder.edges import Edges
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
 from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges, edges_between
 from amity.encoder.inputs import Inputs, InputSource
-from amity.encoder.model import Model, build_model, densify_for
+from amity.encoder.model import Model, build_model
 
 __all__ = [
     "Edges",
@@ -17,7 +17,6 @@ __all__ = [
     "Model",
     "block_edges",
     "build_model",
-    "densify_for",
     "edges_between",
     "fit_features",
 ]

@@ -1,7 +1,7 @@
-"""Densification: who has few neighbours also hears from those most like them in features (LiGNN, arXiv 2402.11139)."""
+"""Densification: who has no neighbours hears from those most like them in features (LiGNN, arXiv 2402.11139)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -24,7 +24,7 @@ JITTER = 1e-6
 
 
 class DensificationConfig(Section):
-    """Messages, and nothing but messages, from nodes with like features to those that have few neighbours."""
+    """Messages from nodes with like features to those that have few neighbours, or none, where a graph is embedded."""
 
     neighbors: NonNegativeInt = 0
     """From how many others a node with few neighbours hears; 0 turns densification off."""
@@ -58,14 +58,14 @@ class Profiles:
         return cls(dense / lengths[:, None], indptr, tokens, weights / lengths[owners])
 
 
-def densify(graph: Graph, transform: FeatureTransform, config: DensificationConfig) -> Graph:
-    """The graph with further messages; the graph itself where densification is off, or was done before.
+def densify(graph: Graph, transform: FeatureTransform, config: DensificationConfig) -> Adjacency:
+    """The messages of a graph and further ones; its own where densification is off.
 
     A node of at most `config.degree` neighbours hears from up to `config.neighbors` nodes of its kind that have more,
-    those of the highest cosine of features; they do not hear from it. Relations stay as they are.
+    those of the highest cosine of features; they do not hear from it. All messages then lie in memory.
     """
-    if not config.neighbors or graph.undensified is not None:
-        return graph
+    if not config.neighbors:
+        return graph.messages
     source, few = InputSource.of(transform, graph), graph.messages.degrees() <= config.degree
     hearing, heard = [], []
     for kind in graph.kinds:
@@ -73,9 +73,9 @@ def densify(graph: Graph, transform: FeatureTransform, config: DensificationConf
         for nodes, others in most_alike(source, *rows, count=config.neighbors):
             hearing.append(nodes)
             heard.append(others)
-    alike = from_pairs(np.concatenate(hearing), np.concatenate(heard), num_nodes=graph.num_nodes)
-    messages = union(graph.messages, Adjacency(alike.indptr, alike.indices.astype(graph.messages.indices.dtype)))
-    return replace(graph, messages=messages, undensified=graph.messages)
+    none = np.empty(0, np.int64)
+    pairs = np.concatenate([none, *hearing]), np.concatenate([none, *heard])
+    return union(graph.messages, from_pairs(*pairs, num_nodes=graph.num_nodes))
 
 
 def most_alike(

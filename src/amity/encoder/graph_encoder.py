@@ -12,7 +12,6 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import elu, normalize
 
 from amity.encoder.aggregation import Edges, prefixes, weighted_sums
-from amity.encoder.densification import DensificationConfig
 from amity.encoder.features import FeaturesConfig, FeatureTransform
 from amity.encoder.inputs import Inputs
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
@@ -52,8 +51,6 @@ class EncoderConfig(Section):
     """Power of a node's degree by which a vector of length 1 is stretched once it is trained; no part of `dot`."""
     features: FeaturesConfig = FeaturesConfig()
     """What is known of a node before any message."""
-    densification: DensificationConfig = DensificationConfig()
-    """Whom nodes with few neighbours hear beside them."""
 
 
 class GraphEncoder(nn.Module):

@@ -89,18 +89,18 @@ class InputSource:
 
     def gather(self, rows: Int64[ndarray, "nodes"], *, nameless: range = range(0)) -> Inputs:
         """The inputs of nodes of the graph, in the order of `rows`; those in the places `nameless` without ids."""
-        friends = self.graph.carried.degrees_of(rows)
+        degrees = self.graph.messages.degrees_of(rows)
         indptr, tokens, weights = self._gather_tokens(rows)
         ids = self._gather_ids(rows)
         ids[nameless] = self.transform.num_ids
         return Inputs(
             dense=torch.from_numpy(self._gather_numbers(rows)),
-            structure=torch.from_numpy(structural_inputs(friends, self.projections[rows], self.transform.structure)),
+            structure=torch.from_numpy(structural_inputs(degrees, self.projections[rows], self.transform.structure)),
             indptr=torch.from_numpy(indptr),
             tokens=torch.from_numpy(tokens),
             weights=torch.from_numpy(weights),
             ids=torch.from_numpy(ids),
-            degrees=torch.from_numpy(self.graph.messages.degrees_of(rows).astype(np.float32)),
+            degrees=torch.from_numpy(degrees.astype(np.float32)),
         )
 
     def _gather_numbers(self, rows: ndarray) -> Float32[ndarray, "nodes numbers"]:

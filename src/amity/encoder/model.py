@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from amity.encoder.densification import densify
 from amity.encoder.features import FeatureTransform, fit_features
 from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder
 from amity.errors import ArtifactError
@@ -26,10 +25,6 @@ class Model:
     """The parameters."""
     transform: FeatureTransform
     """How the columns of a graph become inputs."""
-
-    def heard(self, graph: Graph) -> Graph:
-        """A graph with the messages that the encoder hears in it: `densify` under its own settings."""
-        return densify(graph, self.transform, self.encoder.config.densification)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; the settings and the transform stand in its header as JSON."""
@@ -72,13 +67,6 @@ def build_model(graph: Graph, config: EncoderConfig, *, seed: int) -> Model:
     if transform.ids == "learned":
         encoder.forget_ids(graph.isolated())
     return Model(encoder, transform)
-
-
-def densify_for(graph: Graph, config: EncoderConfig) -> Graph:
-    """A training graph with the messages that models of these settings hear in it; done once for all that read it."""
-    if not config.densification.neighbors:
-        return graph
-    return densify(graph, fit_features(graph, config.features), config.densification)
 
 
 def _check(encoder: GraphEncoder, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -35,7 +35,7 @@ class StructureTransform(BaseModel):
 
 def fit_structure(graph: Graph, *, log_degree: bool, projections: int) -> StructureTransform:
     """Learn on the training graph what its structural inputs are standardised by."""
-    mean, deviation = _log_degrees(graph.carried.indptr)
+    mean, deviation = _log_degrees(graph.messages.indptr)
     whitening: tuple[tuple[float, ...], ...] = ()
     if projections:
         rows = random_rows(graph, projections)
@@ -63,11 +63,11 @@ def project(graph: Graph, transform: StructureTransform) -> Float32[ndarray, "no
     if not transform.whitening:
         return np.empty((graph.num_nodes, 0), np.float32)
     whitening = np.array(transform.whitening, np.float32)
-    scale = (1.0 / np.maximum(graph.carried.degrees(), 1)).astype(np.float32)[:, None]
+    scale = (1.0 / np.maximum(graph.messages.degrees(), 1)).astype(np.float32)[:, None]
     rows = random_rows(graph, len(whitening)) @ whitening
     total = np.zeros_like(rows)
     for weight in POWERS:
-        rows = propagate(graph.carried, rows) * scale
+        rows = propagate(graph.messages, rows) * scale
         total += weight * rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     return total
 

@@ -57,8 +57,6 @@ class Graph:
     relations: tuple[Relation, ...]
     messages: Adjacency
     """Who may hear from whom: all relations, both ways, merged; the one adjacency that encoders read."""
-    undensified: Adjacency | None = None
-    """The messages that edges carry, where `messages` holds others beside them (`amity.encoder.densification`)."""
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{kind.count:,} {kind.name}" for kind in self.kinds)
@@ -69,11 +67,6 @@ class Graph:
     def num_nodes(self) -> int:
         """How many nodes there are, of all kinds."""
         return sum(kind.count for kind in self.kinds)
-
-    @property
-    def carried(self) -> Adjacency:
-        """The messages that edges carry: what counts where neighbours are counted."""
-        return self.messages if self.undensified is None else self.undensified
 
     @property
     def target(self) -> Relation:
@@ -129,4 +122,4 @@ class Graph:
 
     def with_edges(self, relations: tuple[Relation, ...], messages: Adjacency) -> "Graph":
         """The same nodes under other edges."""
-        return replace(self, relations=relations, messages=messages, undensified=None)
+        return replace(self, relations=relations, messages=messages)

@@ -102,18 +102,16 @@ def embed_sampled(
     model: Model, split: Split, nodes: Int64[ndarray, "nodes"], *, fanout: tuple[int, ...], seed: int
 ) -> Float32[ndarray, "nodes dim"]:
     """The vectors of some distinct nodes of the train graph, each from its sampled surroundings alone."""
-    encoder, graph = model.encoder, model.heard(split.train)
-    source = InputSource.of(model.transform, graph)
+    encoder, source = model.encoder, InputSource.of(model.transform, split.train)
     device = next(encoder.parameters()).device
     vectors = np.empty((len(nodes), encoder.dim), np.float32)
     for first in range(0, len(nodes), CHUNK):
         seeds = nodes[first : first + CHUNK]
         key = int(keyed(seed, NEIGHBORS, 0))
-        block = sample_neighbors(graph.messages, seeds, fanout=fanout, seed=key)
+        block = sample_neighbors(split.train.messages, seeds, fanout=fanout, seed=key)
         inputs = source.gather(block.nodes)
         codes = encoder(encoder.encode_inputs(inputs.to(device)), block_edges(block, inputs.degrees.numpy()))
-        friends = torch.from_numpy(graph.carried.degrees_of(seeds).astype(np.float32))
-        stretched = encoder.stretch(codes, friends.to(device))
+        stretched = encoder.stretch(codes, inputs.degrees[: len(seeds)].to(device))
         vectors[first : first + len(seeds)] = stretched.numpy(force=True)
     return vectors
 

@@ -3,7 +3,6 @@
 import atexit
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,7 @@ from amity import embedding, evaluation, ingestion, splitting, training
 from amity.config import Config, load_config
 from amity.device import Device, check_device
 from amity.embedding import EmbeddingConfig, Embeddings
-from amity.encoder import Model, densify_for
+from amity.encoder import Model
 from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
 from amity.ingestion import IngestionConfig
@@ -62,7 +61,6 @@ def train(split: Split, config: Config | None = None, *, journal: Journal | None
     """
     config = config or Config()
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
-    split = replace(split, train=densify_for(split.train, config.encoder))
     validate = validation(split, recipe, seed=config.seed)
     device = check_device(config.device)
     return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)

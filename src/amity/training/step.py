@@ -1,7 +1,6 @@
 """One step of training: a batch with its inputs, the losses, and what they change."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,7 +46,6 @@ def batch_maker(
     split: Split, model: Model, config: SamplingConfig, *, seed: int, device: torch.device | str = "cpu"
 ) -> Callable[[int], tuple[Batch, Inputs]]:
     """What makes the batch of any step with the inputs of its nodes, these on the device."""
-    split = replace(split, train=model.heard(split.train))
     make = BatchMaker.prepare(split, config, seed=seed)
     source = InputSource.of(model.transform, split.train).of_training()
 
