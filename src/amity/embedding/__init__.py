@@ -1,5 +1,14 @@
-"""The whole graph, layer by layer, out of core."""
+"""The whole graph, layer by layer, out of core; and its eigenvectors."""
 
 from amity.embedding.embedding import EmbeddingConfig, Embeddings, embed_graph, open_embeddings
+from amity.embedding.spectral import SpectralConfig, Spectrum, leading
 
-__all__ = ["EmbeddingConfig", "Embeddings", "embed_graph", "open_embeddings"]
+__all__ = [
+    "EmbeddingConfig",
+    "Embeddings",
+    "SpectralConfig",
+    "Spectrum",
+    "embed_graph",
+    "leading",
+    "open_embeddings",
+]

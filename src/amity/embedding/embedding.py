@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from numpy import ndarray
 from numpy.lib.format import open_memmap
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -20,6 +20,7 @@ from torch.nn.functional import elu
 
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
+from amity.embedding.spectral import SpectralConfig, Spectrum, leading, mean_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.encoder import GraphEncoder, InputSource, Model
 from amity.encoder.densification import DensificationConfig, densify
@@ -50,6 +51,8 @@ class EmbeddingConfig(Section):
     """Power of a friend's degree by which what it says in that pass is scaled."""
     densification: DensificationConfig = DensificationConfig()
     """Whom nodes with few neighbours hear beside them; no other stage knows of it."""
+    spectral: SpectralConfig = SpectralConfig()
+    """What the graph's eigenvectors say, beside what was learned."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
@@ -59,7 +62,10 @@ class Embeddings:
     """One vector for each node of a graph."""
 
     vectors: Float[ndarray, "nodes dim"]
-    """Row i is the vector of row i of the graph, in single or half precision. May be memory-mapped."""
+    """Row i is the vector of row i of the graph, in single or half precision: learned numbers, then spectral ones.
+
+    May be memory-mapped.
+    """
     graph: Graph
     """The graph that was embedded: its raw ids, and the friends that each node already has."""
 
@@ -71,6 +77,7 @@ def embed_graph(
     config: EmbeddingConfig | None = None,
     *,
     device: torch.device | str = "cpu",
+    spectrum: Spectrum | None = None,
 ) -> Embeddings:
     """Embed every node of `graph` with all its neighbours at every layer: sampling with infinite fan-out.
 
@@ -78,23 +85,26 @@ def embed_graph(
     vectors are written to `vectors.npy`, and states beyond `memory_gib` to scratch files beside it: at most two at a
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
     in memory. The result does not depend on threads, and on the chunk by no more than rounding.
+
+    Where `spectral.share` and `spectral.power` are given, numbers follow that only the graph's eigenvectors decide
+    (`spectrum`, computed here unless it is at hand, and in memory): inner products become learned + share x spectral.
     """
     config = config or EmbeddingConfig()
     messages = densify(graph, model.transform, config.densification)
     means = _prepare(model.encoder, messages, torch.device(device))
-    shape = graph.num_nodes, model.encoder.dim
+    beside = _spectral_rows(graph, config.spectral, spectrum)
+    shape, width = (graph.num_nodes, model.encoder.dim), model.encoder.dim + beside.shape[1]
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
-        memory = Storage(None, shape, dtype)
-        vectors = memory.new("vectors")
-        _embed(model, graph, vectors, memory, config, means)
-        return Embeddings(vectors.array, graph)
+        array = np.empty((graph.num_nodes, width), dtype)
+        _embed(model, graph, array, Storage(None, shape, dtype), config, means, beside)
+        return Embeddings(array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
-        file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=shape)
-        _embed(model, graph, Rows(file, lambda: None), storage, config, means)
+        file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=(graph.num_nodes, width))
+        _embed(model, graph, file, storage, config, means, beside)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -124,15 +134,28 @@ _SCRATCH = 3
 def _embed(
     model: Model,
     graph: Graph,
-    vectors: Rows,
+    array: Float[ndarray, "nodes width"],
     storage: Storage,
     config: EmbeddingConfig,
     means: tuple[list[Any], Propagation],
+    beside: Float32[ndarray, "nodes spectral"],
 ) -> None:
+    vectors = Rows(array[:, : model.encoder.dim], lambda: None)
     fill_vectors(model, graph, vectors, storage, config.chunk, means)
     if config.message_pass:
         powers = config.heard_power, config.sent_power
         pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
+    if beside.shape[1]:
+        length = mean_length(vectors.array) * (config.spectral.share or 0.0) ** 0.5
+        Rows(array[:, model.encoder.dim :], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
+
+
+def _spectral_rows(
+    graph: Graph, config: SpectralConfig, spectrum: Spectrum | None
+) -> Float32[ndarray, "nodes spectral"]:
+    if not (config.dim and config.share) or config.power is None:
+        return np.empty((graph.num_nodes, 0), np.float32)
+    return (spectrum or leading(graph.messages, config.dim, shift=config.shift)).rows(config.power)
 
 
 @torch.no_grad()

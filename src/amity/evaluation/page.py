@@ -14,6 +14,8 @@ from amity.retrieval.heuristics import HEURISTICS
 NAMES = {
     "model": "amity",
     "vectors": "amity, vectors alone",
+    "encoder": "amity, encoder alone",
+    "spectral": "amity, eigenvectors alone",
     "popularity": "Popularity",
     "common_neighbors": "Common neighbors",
     "adamic_adar": "Adamic–Adar",

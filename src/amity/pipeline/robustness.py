@@ -25,12 +25,13 @@ def damage_arms(texts: Sequence[str], config: DamageConfig | None = None) -> Arm
     The tables are what `amity.evaluation.summarize_robustness` takes. A damage is a function of the run's seed, so that
     the runs of one seed suffer the same. Nothing is written.
     """
-    return gather_arms(texts, lambda work: damaged_table(work, config or DamageConfig()), until="train")
+    return gather_arms(texts, lambda work: damaged_table(work, config or DamageConfig()), until="embed")
 
 
 def damaged_table(work: Work, config: DamageConfig) -> Table:
     """What each test query of a run finds by vectors alone, on its train graph and on what each damage leaves of it."""
-    model, split, settings = work.model(), work.split(), work.config
+    model, split = work.model(), work.split()
+    settings = work.config.model_copy(update={"embedding": work.embedding()})
     whole = evaluate_hearing(model, split.train, split.train, split.test, settings)
     found = {
         damage.name: evaluate_hearing(

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from amity import __version__
 from amity.artifacts import Record, digest, peak_memory_bytes
@@ -13,6 +15,7 @@ from amity.device import check_device
 from amity.embedding import embed_graph
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation import (
+    Evaluation,
     evaluate,
     evaluate_baselines,
     fit_blend,
@@ -25,8 +28,9 @@ from amity.graph.storage import read_summary
 from amity.index import save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
+from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.work import Work
-from amity.retrieval import Retriever, save_blend
+from amity.retrieval import Recommender, Retriever, save_blend
 from amity.retrieval.blend import VECTORS
 from amity.splitting import split_edges
 from amity.training import Journal
@@ -98,9 +102,12 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
 
 def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
     """`model.safetensors`, `split/` -> `embeddings/`."""
-    device, place = check_device(work.config.device), directory / "embeddings"
-    made = embed_graph(work.model(), work.split().train, place, work.config.embedding, device=device)
-    return dict(zip(("nodes", "dim"), made.vectors.shape, strict=True))
+    model, split, device = work.model(), work.split(), check_device(work.config.device)
+    config, spectrum = settle_spectral(model, split, work.config)
+    made = embed_graph(model, split.train, directory / "embeddings", config, device=device, spectrum=spectrum)
+    nodes, dim = made.vectors.shape
+    settled = config.spectral.model_dump(include={"power", "share"})
+    return {"nodes": nodes, "dim": dim, "learned": model.encoder.dim, "spectral": settled}
 
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -128,7 +135,7 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     graph, vectors = retriever.embeddings.graph, retriever.embeddings.vectors
     recommender = work.recommender(retriever)
     found = evaluate(recommender, graph, test, config.evaluation, seed=seed, vectors=vectors)
-    parts = {} if recommender is retriever else {VECTORS: verbs.evaluate(retriever, test, config.evaluation, seed=seed)}
+    parts = _parts(work, retriever, recommender)
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
     write_per_query(found, graph, test.truth, directory / "per_query.parquet", beside=parts | baselines)
     report = make_report(found, baselines, graph, parts)
@@ -137,6 +144,18 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     history = read_metrics(work.run.path / LOG)
     write_report({**about, **report, "negative_transfer": negative_transfer(history)}, directory, history)
     return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
+
+
+def _parts(work: Work, retriever: Retriever, recommender: Recommender) -> dict[str, Evaluation]:
+    """What the parts of the system find alone: all numbers of the vectors, those that were learned, the spectral ones."""
+    embeddings, learned = retriever.embeddings, work.run.stages["embed"].summary["learned"]
+    parts = {} if recommender is retriever else {VECTORS: retriever}
+    if learned < embeddings.vectors.shape[1]:
+        for name, columns in (("encoder", slice(learned)), ("spectral", slice(learned, None))):
+            part = replace(embeddings, vectors=np.ascontiguousarray(embeddings.vectors[:, columns]))
+            parts[name] = Retriever.build(part, seed=work.config.seed, device=check_device(work.config.device))
+    judged = work.config.evaluation
+    return {name: verbs.evaluate(one, work.split().test, judged, seed=work.config.seed) for name, one in parts.items()}
 
 
 def _about(work: Work, *, seconds: float) -> dict[str, Any]:
@@ -164,7 +183,7 @@ STAGES = {
         Stage("ingest", ("data",), ("ingestion",), ingest_tables),
         Stage("split", ("ingest",), ("seed", "splitting"), split_graph),
         Stage("train", ("ingest", "split"), LEARNING, train_model),
-        Stage("embed", ("ingest", "split", "train"), ("embedding",), embed_nodes),
+        Stage("embed", ("ingest", "split", "train"), ("seed", "embedding"), embed_nodes),
         Stage("index", ("embed",), ("seed", "index"), index_vectors),
         Stage("blend", RETRIEVING, ("seed", "retrieval"), fit_weights),
         Stage("evaluate", (*RETRIEVING, "blend"), ("seed", "retrieval", "evaluation"), evaluate_lists),

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
-from amity.embedding import embed_graph
+from amity.embedding import Embeddings, embed_graph
 from amity.encoder import InputSource, Model, block_edges
 from amity.evaluation import EvaluationConfig, evaluate, metrics
 from amity.evaluation.evaluate import choose_queries
@@ -40,6 +40,11 @@ class Pool:
     candidates: Int64[ndarray, "pool"]
     """Rows of the graph, ascending: every held-out friend of the queries, and others by lot."""
 
+    @property
+    def nodes(self) -> Int64[ndarray, "nodes"]:
+        """All of them, ascending."""
+        return np.union1d(self.queries, self.candidates)
+
 
 def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
     """The recall that chooses the model: among all candidates where that costs little, else among a pool of them.
@@ -57,10 +62,14 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
 
 def recall_among_all(model: Model, split: Split, *, seed: int) -> float:
     """Recall in the harness in which the test part will be judged; every node hears from all its neighbours."""
-    config = EvaluationConfig(queries=QUERIES, k=(LENGTH,), headline=LENGTH)
     device = next(model.encoder.parameters()).device
-    retriever = Retriever.build(embed_graph(model, split.train, device=device), seed=seed)
-    vectors = retriever.embeddings.vectors
+    return recall_of_all(embed_graph(model, split.train, device=device).vectors, split, seed=seed)
+
+
+def recall_of_all(vectors: Float[ndarray, "nodes dim"], split: Split, *, seed: int) -> float:
+    """The same of vectors of all nodes."""
+    config = EvaluationConfig(queries=QUERIES, k=(LENGTH,), headline=LENGTH)
+    retriever = Retriever.build(Embeddings(vectors, split.train), seed=seed)
     found = evaluate(retriever, split.train, split.valid, config, seed=seed, vectors=vectors)
     return float(found.values[f"recall@{LENGTH}"].mean())
 
@@ -85,9 +94,12 @@ def recall_among(pool: Pool, model: Model, split: Split, *, fanout: tuple[int, .
 
     Messages are those of the train part, so that no vector has heard of an edge that is held out.
     """
-    queries, candidates, truth = pool.queries, pool.candidates, split.valid.truth
-    nodes = np.union1d(queries, candidates)
-    vectors = embed_sampled(model, split, nodes, fanout=fanout, seed=seed)
+    return recall_of_pool(embed_sampled(model, split, pool.nodes, fanout=fanout, seed=seed), pool, split, seed=seed)
+
+
+def recall_of_pool(vectors: Float32[ndarray, "nodes dim"], pool: Pool, split: Split, *, seed: int) -> float:
+    """The same of vectors of `pool.nodes`."""
+    queries, candidates, nodes, truth = pool.queries, pool.candidates, pool.nodes, split.valid.truth
     index = exact_index(vectors[np.searchsorted(nodes, candidates)], seed=seed)
     asked = vectors[np.searchsorted(nodes, queries)]
     excluded = _places_of_known(split.train.target.adjacency, pool)

@@ -10,7 +10,7 @@ from pyarrow import Table
 from amity.artifacts import Run
 from amity.config import Config
 from amity.device import Device
-from amity.embedding import Embeddings, open_embeddings
+from amity.embedding import EmbeddingConfig, Embeddings, open_embeddings
 from amity.encoder import Model
 from amity.evaluation import read_per_query
 from amity.graph import Graph, open_graph
@@ -49,6 +49,12 @@ class Work:
         """The vectors of the train graph."""
         self.run.verify("embed")
         return open_embeddings(self.run.path / "embeddings", self.split().train)
+
+    def embedding(self) -> EmbeddingConfig:
+        """The settings of embedding, with what the validation part settled of them."""
+        self.run.verify("embed")
+        settled = self.config.embedding.spectral.model_copy(update=self.run.stages["embed"].summary["spectral"])
+        return self.config.embedding.model_copy(update={"spectral": settled})
 
     def retriever(self, *, device: Device = "cpu") -> Retriever:
         """The retriever over the index, as it is judged: held-out friends can be found."""

@@ -1,0 +1,94 @@
+"""Spectral vectors: where a node stands in the graph, by the leading eigenvectors of its edges; nothing is learned."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64
+from numpy import ndarray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from amity.graph import Adjacency
+from amity.graph.propagation import propagate
+from amity.section import Section
+
+SPARE, ROUNDS, DEGREE = 0.25, 3, 8
+"""Columns beyond those that are wanted, as a share of them; rounds of the filter; products in each of its polynomials."""
+POPULARITY = 0.25
+"""Power of a node's degree by which its row is stretched."""
+BLOCKS = 5
+"""Most blocks of columns of all nodes that there ever are at once."""
+
+
+class SpectralConfig(Section):
+    """What stands beside the learned numbers of a vector, so that inner products add up."""
+
+    dim: NonNegativeInt = 128
+    """Width of the spectral part; 0 leaves it out. Left out too where it would take more than `memory_gib`."""
+    shift: PositiveFloat = 0.5
+    """What is added to every degree, in mean degrees: without it small islands take up the leading eigenvectors."""
+    power: NonNegativeFloat | None = None
+    """Power of the eigenvalues; chosen on the validation part unless it is given."""
+    share: NonNegativeFloat | None = None
+    """Weight of its inner products, where mean squared lengths are equal; chosen like the power, by `amity embed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """The leading eigenvectors V of S = (D + τ)^-½ A (D + τ)^-½, τ a multiple of the mean degree."""
+
+    values: Float64[ndarray, "dim"]
+    """The largest eigenvalues, ascending."""
+    vectors: Float32[ndarray, "nodes dim"]
+    """Their eigenvectors, orthonormal."""
+    degrees: Float64[ndarray, "nodes"]
+    """Degrees, each with τ added."""
+
+    def rows(self, power: float) -> Float32[ndarray, "nodes dim"]:
+        """The vectors V Λᵖ, stretched by degree^`POPULARITY`, of mean squared length 1; eigenvalues below 0 count as 0.
+
+        With p = 1 their inner products are S², the paths of two steps, without what only small eigenvalues say: the
+        ideal low-pass filter of GF-CF (Shen et al., 2021, arXiv 2108.07567).
+        """
+        scale = np.clip(self.values, 0.0, None) ** power * (self.values > 0)
+        rows = self.vectors * scale.astype(np.float32)
+        rows *= (self.degrees**POPULARITY).astype(np.float32)[:, None]
+        return rows / np.float32(max(mean_length(rows), np.finfo(np.float32).tiny))
+
+
+def leading(adjacency: Adjacency, dim: int, *, shift: float) -> Spectrum:
+    """The `dim` largest eigenvalues of a symmetric adjacency, normalised by degree, and their eigenvectors.
+
+    Subspace iteration under a Chebyshev polynomial that damps the other eigenvalues (Zhou and Saad, 2007). Memory is
+    `BLOCKS` arrays of nodes by 1.25 dim numbers. Fewer than `dim` where there are fewer nodes. It begins with random
+    columns, always the same ones: what it ends with depends on them by rounding alone.
+    """
+    degrees = adjacency.degrees().astype(np.float64)
+    degrees += shift * degrees.mean() or 1.0
+    scale = (1 / np.sqrt(degrees)).astype(np.float32)[:, None]
+    size = min(dim + int(SPARE * dim) + 1, len(degrees))
+    block = np.random.default_rng(0).standard_normal((len(degrees), size), np.float32)
+
+    def times(columns: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:
+        return propagate(adjacency, columns * scale) * scale
+
+    values, bound = np.empty(0), 0.0
+    for _ in range(ROUNDS):
+        block = np.linalg.qr(_damp(times, block, bound))[0]
+        inner = (block.T @ times(block)).astype(np.float64)
+        values, turn = np.linalg.eigh((inner + inner.T) / 2)
+        block, bound = block @ turn.astype(np.float32), max(0.0, values[0])
+    return Spectrum(values[-dim:], block[:, -dim:], degrees)
+
+
+def _damp(times, block, bound):  # noqa: ANN
+    """The Chebyshev polynomial of S that is at most 1 between -1 and `bound`, and grows fast above."""
+    middle, half = (bound - 1) / 2, (bound + 1) / 2
+    before, now = block, (times(block) - np.float32(middle) * block) / np.float32(half)
+    for _ in range(DEGREE - 1):
+        before, now = now, 2 * (times(now) - np.float32(middle) * now) / np.float32(half) - before
+    return now
+
+
+def mean_length(rows: Float[ndarray, "nodes dim"]) -> float:
+    """The square root of the mean squared length."""
+    return float(np.linalg.norm(rows.astype(np.float32, copy=False))) / max(len(rows), 1) ** 0.5

@@ -1,0 +1,66 @@
+"""How much the graph's eigenvectors count beside what was learned: chosen on the validation part."""
+
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from amity.config import Config
+from amity.device import check_device
+from amity.embedding import EmbeddingConfig, SpectralConfig, Spectrum, embed_graph, leading
+from amity.embedding.spectral import BLOCKS, SPARE, mean_length
+from amity.encoder import Model
+from amity.log import say
+from amity.pipeline.validation import draw_pool, embed_sampled, recall_of_all, recall_of_pool
+from amity.splitting import Split
+
+POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Powers of the eigenvalues and weights of their inner products that are tried, beside none at all."""
+
+
+def settle_spectral(model: Model, split: Split, config: Config) -> tuple[EmbeddingConfig, Spectrum | None]:
+    """The settings of embedding with the power and the share of the spectral part settled, and the train graph's spectrum.
+
+    What is given stays; what is not is what finds most friends of the validation part. The share is 0 where that is
+    best, where the part has no width, and where it would take more memory than there is for it.
+    """
+    chosen = config.embedding.spectral
+    bytes_needed = BLOCKS * (1 + SPARE) * chosen.dim * split.train.num_nodes * 4
+    if not chosen.dim or chosen.share == 0 or bytes_needed > config.embedding.memory_gib * 2**30:
+        if chosen.dim and chosen.share != 0:
+            say(
+                f"embed: without spectral vectors, which would take {bytes_needed / 2**30:.1f} GiB "
+                f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
+            )
+        return _with(config, chosen.model_copy(update={"power": 1.0, "share": 0.0})), None
+    spectrum = leading(split.train.messages, chosen.dim, shift=chosen.shift)
+    if chosen.share is None or chosen.power is None:
+        chosen = _choose(model, split, config, spectrum)
+    return _with(config, chosen), spectrum
+
+
+def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> SpectralConfig:
+    given, pool = config.embedding.spectral, None
+    if split.train.candidates.count > config.training.validation_candidates:
+        pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
+        learned = embed_sampled(model, split, pool.nodes, fanout=config.sampling.fanout, seed=config.seed)
+    else:
+        learned = embed_graph(model, split.train, device=check_device(config.device)).vectors
+
+    def found(power: float, share: float) -> float:
+        rows = spectrum.rows(power)
+        rows = (rows if pool is None else rows[pool.nodes]) * np.float32(mean_length(learned) * share**0.5)
+        vectors: Float32[ndarray, "nodes dim"] = np.hstack([learned, rows]) if share else learned
+        if pool is None:
+            return recall_of_all(vectors, split, seed=config.seed)
+        return recall_of_pool(vectors, pool, split, seed=config.seed)
+
+    powers = POWERS if given.power is None else (given.power,)
+    tried = [(powers[0], 0.0), *product(powers, SHARES)] if given.share is None else [(p, given.share) for p in powers]
+    power, share = max(tried, key=lambda pair: found(*pair))
+    return given.model_copy(update={"power": power, "share": share})
+
+
+def _with(config: Config, spectral: SpectralConfig) -> EmbeddingConfig:
+    return config.embedding.model_copy(update={"spectral": spectral})

@@ -1,0 +1,189 @@
+"""Spectral vectors are the leading eigenvectors, and stand beside the learned numbers without touching them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy import ndarray
+from scipy.sparse.linalg import eigsh
+
+from amity.config import Config
+from amity.embedding import EmbeddingConfig, SpectralConfig, embed_graph, leading
+from amity.encoder import EncoderConfig, Model, build_model
+from amity.graph import Adjacency, Graph
+from amity.kernels import mix
+from amity.pipeline.spectral import SHARES, settle_spectral
+from amity.splitting import Split, SplittingConfig, split_edges
+
+FRIENDS = Callable[..., Graph]
+
+
+@pytest.fixture(scope="module")
+def graph(make_random_friend_graph: FRIENDS) -> Graph:
+    return make_random_friend_graph(600, 4000, 3)
+
+
+@pytest.fixture(scope="module")
+def split(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("split"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def model(split: Split) -> Model:
+    return build_model(split.train, EncoderConfig(dim=16), seed=0)
+
+
+def normalized(adjacency: Adjacency, shift: float) -> sp.csr_array:
+    """(D + τ)^-½ A (D + τ)^-½ by scipy."""
+    ones = np.ones(adjacency.num_edges)
+    matrix = sp.csr_array((ones, adjacency.indices, adjacency.indptr), shape=(adjacency.num_nodes,) * 2)
+    degrees = adjacency.degrees() + shift * adjacency.degrees().mean()
+    return sp.csr_array(sp.diags_array(degrees**-0.5) @ matrix @ sp.diags_array(degrees**-0.5))
+
+
+def settled(split: Split, model: Model, **given: float) -> SpectralConfig:
+    config = Config.model_validate({"embedding": {"spectral": {"dim": 20, **given}}})
+    return settle_spectral(model, split, config)[0].spectral
+
+
+@pytest.mark.parametrize("shift", [0.1, 0.5, 4.0])
+def test_eigenvalues_are_those_of_scipy_from_below(graph: Graph, shift: float):
+    """Even where they lie so close together as in a random graph."""
+    found = leading(graph.messages, 20, shift=shift)
+    expected = eigsh(normalized(graph.messages, shift), k=20, which="LA", return_eigenvectors=False)
+    np.testing.assert_allclose(found.values, np.sort(expected), rtol=0.03)
+    assert (found.values <= np.sort(expected) + 1e-5).all()
+
+
+def test_eigenvectors_are_orthonormal_and_only_scaled_by_the_matrix(graph: Graph):
+    found = leading(graph.messages, 20, shift=0.5)
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(20), atol=1e-4)
+    moved = normalized(graph.messages, 0.5) @ found.vectors
+    assert np.linalg.norm(moved - found.vectors * found.values, axis=0).max() < 0.05
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 30])
+def test_a_graph_with_fewer_nodes_than_columns_keeps_all_of_its_spectrum(
+    make_random_friend_graph: FRIENDS, nodes: int
+):
+    adjacency = make_random_friend_graph(nodes, 2 * nodes, 0).messages
+    found = leading(adjacency, 40, shift=0.5)
+    assert found.vectors.shape == (nodes, nodes)
+    expected = np.linalg.eigvalsh(normalized(adjacency, 0.5).toarray()) if adjacency.num_edges else np.zeros(nodes)
+    np.testing.assert_allclose(found.values, expected, atol=1e-4)
+
+
+def test_with_the_first_power_inner_products_are_paths_of_two_steps(make_random_friend_graph: FRIENDS):
+    """All eigenvectors, those of negative eigenvalues left out: V Λ² Vᵀ is the positive part of S²."""
+    adjacency = make_random_friend_graph(40, 120, 5).messages
+    found = leading(adjacency, 40, shift=0.5)
+    matrix = normalized(adjacency, 0.5).toarray()
+    values, vectors = np.linalg.eigh(matrix)
+    stretch = found.degrees**0.25
+    expected = (vectors * np.clip(values, 0, None) ** 2) @ vectors.T * np.outer(stretch, stretch)
+    products = found.rows(1.0) @ found.rows(1.0).T
+    np.testing.assert_allclose(products / np.trace(products), expected / np.trace(expected), atol=1e-5)
+
+
+def test_nobody_without_friends_has_a_spectral_vector(lonely: Adjacency):
+    rows = leading(lonely, 5, shift=0.5).rows(1.0)
+    assert np.abs(rows[lonely.degrees() == 0]).max() < 1e-4
+    assert np.abs(rows[lonely.degrees() > 0]).max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def lonely(make_random_friend_graph: FRIENDS) -> Adjacency:
+    few = make_random_friend_graph(30, 100, 2).messages
+    return Adjacency(np.append(few.indptr, [few.indptr[-1]] * 10), few.indices)
+
+
+def test_inner_products_add_up(graph: Graph, model: Model):
+    config = EmbeddingConfig(spectral=SpectralConfig(dim=20, power=1.0, share=2.0))
+    plain, beside = embed_graph(model, graph).vectors, embed_graph(model, graph, None, config).vectors
+    np.testing.assert_array_equal(beside[:, :16], plain)
+    rows = leading(graph.messages, 20, shift=0.5).rows(1.0)
+    unit = (plain**2).sum() / len(plain)
+    expected = plain @ plain.T + 2.0 * unit * rows @ rows.T
+    np.testing.assert_allclose(beside @ beside.T, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("precision", ["single", "half"])
+def test_files_hold_what_memory_holds(graph: Graph, model: Model, tmp_path: Path, precision: str):
+    spectral = {"dim": 20, "power": 0.5, "share": 1.0}
+    config = EmbeddingConfig.model_validate({"spectral": spectral, "precision": precision, "memory_gib": 1e-9})
+    kept = embed_graph(model, graph, None, config).vectors
+    np.testing.assert_allclose(embed_graph(model, graph, tmp_path, config).vectors, kept, atol=2e-3)
+    assert kept.dtype == (np.float16 if precision == "half" else np.float32)
+
+
+@pytest.mark.parametrize("given", [{}, {"share": 0.0, "power": 1.0}, {"share": 1.0}, {"power": 1.0}])
+def test_without_a_share_and_a_power_there_are_learned_numbers_alone(
+    graph: Graph, model: Model, given: dict[str, float]
+):
+    config = EmbeddingConfig.model_validate({"spectral": given})
+    np.testing.assert_array_equal(embed_graph(model, graph, None, config).vectors, embed_graph(model, graph).vectors)
+
+
+def test_what_is_given_stays(split: Split, model: Model):
+    assert settled(split, model, share=0.3, power=0.7).model_dump() == {
+        "dim": 20, "shift": 0.5, "share": 0.3, "power": 0.7
+    }  # fmt: skip
+    assert settled(split, model, share=0.3).share == 0.3
+    assert settled(split, model, power=0.7).power == 0.7
+    assert settled(split, model, share=0.0).share == 0.0
+
+
+def test_what_is_chosen_finds_no_fewer_of_the_validation_friends(split: Split, model: Model):
+    chosen = settled(split, model, power=1.0).share
+    found = {share: valid_recall(split, model, share) for share in (0.0, *SHARES)}
+    assert found[chosen] == max(found.values())
+
+
+def valid_recall(split: Split, model: Model, share: float) -> float:
+    """By brute force: every query, every candidate."""
+    config = EmbeddingConfig(spectral=SpectralConfig(dim=20, power=1.0, share=share))
+    vectors = embed_graph(model, split.train, None, config).vectors
+    return float(np.mean([recall_of(query, vectors, split) for query in asking(split)]))
+
+
+def asking(split: Split) -> ndarray:
+    return np.flatnonzero(split.valid.truth.degrees())
+
+
+def recall_of(query: int, vectors: ndarray, split: Split) -> float:
+    scores = vectors @ vectors[query]
+    scores[np.append(split.train.target.adjacency.neighbors(query), query)] = -np.inf
+    truth = split.valid.truth.neighbors(query)
+    return float(np.isin(truth, np.argsort(-scores)[:50]).mean())
+
+
+def test_the_choice_looks_at_no_test_friend(split: Split, model: Model):
+    other = np.array([mix(edge) for edge in range(split.test.truth.num_edges)]) % split.train.num_nodes
+    test = Adjacency(split.test.truth.indptr, np.sort(other).astype(split.test.truth.indices.dtype))
+    planted = Split(split.train, split.supervision, split.valid, type(split.test)(test, split.test.known))
+    assert settled(planted, model) == settled(split, model)
+
+
+def test_beyond_its_memory_the_part_is_left_out_and_that_is_said(
+    split: Split, model: Model, capsys: pytest.CaptureFixture[str]
+):
+    config = Config.model_validate({"embedding": {"memory_gib": 1e-6}})
+    chosen, spectrum = settle_spectral(model, split, config)
+    assert (chosen.spectral.share, spectrum) == (0.0, None)
+    assert "without spectral vectors" in capsys.readouterr().err
+
+
+def test_the_choice_among_a_pool_of_nearly_all_is_as_good_as_among_all(split: Split, model: Model):
+    pooled = Config.model_validate(
+        {
+            "sampling": {"fanout": [-1, -1]},
+            "embedding": {"spectral": {"dim": 20, "power": 1.0}},
+            "training": {"validation_candidates": split.train.num_nodes - 1},
+        }
+    )
+    share = settle_spectral(model, split, pooled)[0].spectral.share
+    found = {share: valid_recall(split, model, share) for share in (0.0, *SHARES)}
+    assert found[share] > 0.95 * max(found.values())
+    assert min(found.values()) < 0.85 * max(found.values())
