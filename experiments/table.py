@@ -15,10 +15,10 @@ import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tables import BASE, BESIDE, LOWEST, Found, page
+from tables import BASE, BESIDE, LOWEST, METRICS, Found, page
 
 from amity import pipeline
-from amity.config import Config, load_config
+from amity.config import Config, load_config, merge
 from amity.evaluation.factorization import FACTORIZATIONS
 from amity.retrieval import HEURISTICS
 
@@ -42,8 +42,10 @@ NETWORKS = {
     "foursquare_saopaulo": 5,
 }
 """How many seeds each network is trained with."""
-CHOSEN = ("gat", *BESIDE, "augmented", "cca", "graphmae", "both")
-"""The arms; the last one is the whole system."""
+CHOSEN = ("gat", *BESIDE, "augmented", "cca", "graphmae", "both", "system")
+"""The arms; the last one is the whole system, with what stands beside the encoder."""
+ENCODER_ALONE = {"embedding": {"spectral": {"dim": 0}}, "retrieval": {"blend": {"heuristics": []}}}
+"""Laid over the arms that are judged by their encoder alone."""
 PAGE = HERE / "RESULTS.md"
 
 
@@ -63,24 +65,29 @@ def main() -> None:
     results = {}
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
-        results[name] = {arm: [train(given, name, arm, seed) for seed in seeds] for arm in arms}
+        results[name] = {
+            arm: [train(given, name, arm, seed, whole=arm == arms[-1]) for seed in seeds] for arm in arms
+        }
         given.page.write_text(page(results), encoding="utf-8")
 
 
-def train(given: argparse.Namespace, name: str, arm: str, seed: int) -> Found:
+def train(given: argparse.Namespace, name: str, arm: str, seed: int, *, whole: bool) -> Found:
     """Bring one run up to date, and read what it found."""
     path = given.runs / name / f"{arm}-{seed}"
-    pipeline.run(path, given.data / name, settings(name, arm, seed))
+    pipeline.run(path, given.data / name, settings(name, arm, seed, whole=whole))
     table = pq.read_table(path / "per_query.parquet")
     values = {column: table[column].to_numpy() for column in table.column_names if "@" in column or "mrr" in column}
+    for part, rest in (("vectors/", ""), ("encoder/", "vectors/")):  # Where nothing stands beside it, a part is all.
+        values = {part + metric: values[rest + metric] for metric in METRICS} | values
     report = json.loads((path / "report.json").read_text(encoding="utf-8"))
     return Found(values, table["degree"].to_numpy() <= LOWEST, report)
 
 
-def settings(name: str, arm: str, seed: int) -> Config:
+def settings(name: str, arm: str, seed: int, *, whole: bool) -> Config:
     """The settings of a network, with those of the arm laid over them."""
     places = SETTINGS / f"{name}.toml", SETTINGS / f"{name.split('_', maxsplit=1)[0]}.toml"
     over = tomllib.loads((ARMS / f"{arm}.toml").read_text(encoding="utf-8"))
+    over = over if whole else merge(over, ENCODER_ALONE)
     judged = {"baselines": (*HEURISTICS, *FACTORIZATIONS) if arm == BASE else ()}
     return load_config(next(place for place in places if place.exists()), over | {"seed": seed, "evaluation": judged})
 

@@ -16,8 +16,10 @@ BESIDE = {"lightgcn": "LightGCN", "sage": "GraphSAGE", "sgc": "SGC"}
 """Arms that are baselines, and what they are called: they stand in the table of baselines alone."""
 METRIC, LOWEST = "recall@50", 2
 """What is compared, and the most train friends of a query of low degree."""
-VECTORS = f"vectors/{METRIC}"
-"""What vectors find alone; `METRIC` itself is of their blend with heuristics."""
+METRICS = ("recall@20", "recall@50", "mrr")
+"""What is read of a run."""
+ENCODER, VECTORS = f"encoder/{METRIC}", f"vectors/{METRIC}"
+"""What the learned numbers find alone, and all numbers; `METRIC` itself is of their blend with heuristics."""
 RESAMPLES = 2000
 
 

@@ -27,7 +27,7 @@ INPUT_SCALE = 0.1
 class EncoderConfig(Section):
     """The network that turns a node and its neighbourhood into a vector."""
 
-    layer: Literal["gat", "sage", "lightgcn"] = "gat"
+    layer: Literal["gat", "sage", "lightgcn"] = "lightgcn"
     """How neighbours are heard: attention, a mean, or LightGCN's sum without parameters."""
     dim: PositiveInt = 128
     """Width of the vectors and of every layer."""

@@ -28,11 +28,11 @@ class ViewsConfig(Section):
     """Share of the edges that each of two views loses."""
     feature_drop: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the columns of the first states that each of two views loses."""
-    share: float = Field(default=1.0, gt=0.0, le=1.0)
+    share: float = Field(default=0.5, gt=0.0, le=1.0)
     """Share of the step's queries and candidates that auxiliary objectives look at."""
-    every: PositiveInt = 1
+    every: PositiveInt = 3
     """Auxiliary objectives are computed at every so-many-th step, with so many times their weight."""
-    retrieval_is_first: bool = False
+    retrieval_is_first: bool = True
     """Whether the retrieval pass serves as the first of the two views; it loses what `[objectives.retrieval]` says."""
 
 
