@@ -102,7 +102,7 @@ def _make(name: str, settings: argparse.Namespace, scratch: Path) -> Graph:
 
 
 def _model(graph: Graph) -> Model:
-    config = {"dim": 64, "output": "dot", "initialization": "xavier", "features": {"ids": "none"}}
+    config = {"layer": "gat", "dim": 64, "output": "dot", "initialization": "xavier", "features": {"ids": "none"}}
     return build_model(graph, EncoderConfig.model_validate(config), seed=0)
 
 

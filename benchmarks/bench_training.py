@@ -28,6 +28,7 @@ from amity.graph.vocabulary import integer_vocabulary
 from amity.log import say
 from amity.objectives import ObjectivesConfig
 from amity.objectives.graphmae import feature_vectors
+from amity.objectives.step import ViewsConfig
 from amity.pipeline import read_graph
 from amity.sampling import SamplingConfig, prefetch
 from amity.splitting import Split, SplittingConfig, split_edges
@@ -48,8 +49,9 @@ class Ours:
     """Our loop, without its log and its validations."""
 
     def __init__(self, split: Split, ids: str, steps: int) -> None:
-        encoder = EncoderConfig.model_validate({"dim": DIM, "features": {"ids": ids}})
-        recipe = Recipe(SamplingConfig(batch_size=BATCH), encoder, ObjectivesConfig(), TrainingConfig())
+        encoder = EncoderConfig.model_validate({"layer": "gat", "dim": DIM, "features": {"ids": ids}})
+        objectives = ObjectivesConfig(views=ViewsConfig(share=1.0, every=1, retrieval_is_first=False))
+        recipe = Recipe(SamplingConfig(batch_size=BATCH), encoder, objectives, TrainingConfig())
         self.model, self.trainable = start(split, recipe, seed=0)
         self.make = batch_maker(split, self.model, recipe.sampling, seed=0)
         self.first, self.steps = 0, steps

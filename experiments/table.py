@@ -65,9 +65,7 @@ def main() -> None:
     results = {}
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
-        results[name] = {
-            arm: [train(given, name, arm, seed, whole=arm == arms[-1]) for seed in seeds] for arm in arms
-        }
+        results[name] = {arm: [train(given, name, arm, seed, whole=arm == arms[-1]) for seed in seeds] for arm in arms}
         given.page.write_text(page(results), encoding="utf-8")
 
 
