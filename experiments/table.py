@@ -15,11 +15,12 @@ import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tables import BASE, BESIDE, LOWEST, METRICS, Found, page
+from tables import BASE, BESIDE, METRICS, Found, Results, charts, page
 
 from amity import pipeline
 from amity.config import Config, load_config, merge
 from amity.evaluation.factorization import FACTORIZATIONS
+from amity.evaluation.style import standalone
 from amity.retrieval import HEURISTICS
 
 HERE = Path(__file__).parent
@@ -66,7 +67,15 @@ def main() -> None:
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
         results[name] = {arm: [train(given, name, arm, seed, whole=arm == arms[-1]) for seed in seeds] for arm in arms}
-        given.page.write_text(page(results), encoding="utf-8")
+        write(given.page, results)
+
+
+def write(path: Path, results: Results) -> None:
+    """The page, and the charts in a folder beside it."""
+    path.write_text(page(results), encoding="utf-8")
+    (path.parent / "charts").mkdir(exist_ok=True)
+    for name, chart in charts(results).items():
+        (path.parent / "charts" / name).write_text(standalone(chart), encoding="utf-8")
 
 
 def train(given: argparse.Namespace, name: str, arm: str, seed: int, *, whole: bool) -> Found:
@@ -78,7 +87,7 @@ def train(given: argparse.Namespace, name: str, arm: str, seed: int, *, whole: b
     for part, rest in (("vectors/", ""), ("encoder/", "vectors/")):  # Where nothing stands beside it, a part is all.
         values = {part + metric: values[rest + metric] for metric in METRICS} | values
     report = json.loads((path / "report.json").read_text(encoding="utf-8"))
-    return Found(values, table["degree"].to_numpy() <= LOWEST, report)
+    return Found(values, table["degree"].to_numpy(), report)
 
 
 def settings(name: str, arm: str, seed: int, *, whole: bool) -> Config:

@@ -1,25 +1,24 @@
-"""What `table.py` writes: tables in Markdown of what runs found, with intervals of paired differences."""
+"""What `table.py` writes: tables in Markdown of what runs found, with intervals of paired differences, and charts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from amity.evaluation.charts import Mark, Series, grouped_bars
 from amity.evaluation.page import NAMES
 from amity.evaluation.statistics import bootstrap_means_over_seeds, middle
-from amity.retrieval import HEURISTICS
+from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 
 BASE = "gat"
 """The arm that others are held against; its runs judge the baselines that need no training of ours."""
 BESIDE = {"lightgcn": "LightGCN", "sage": "GraphSAGE", "sgc": "SGC"}
-"""Arms that are baselines, and what they are called: they stand in the table of baselines alone."""
-METRIC, LOWEST = "recall@50", 2
-"""What is compared, and the most train friends of a query of low degree."""
-METRICS = ("recall@20", "recall@50", "mrr")
-"""What is read of a run."""
-ENCODER, VECTORS = f"encoder/{METRIC}", f"vectors/{METRIC}"
-"""What the learned numbers find alone, and all numbers; `METRIC` itself is of their blend with heuristics."""
+"""Arms that are baselines, and what they are called."""
+METRICS, METRIC = ("recall@20", "recall@50", "mrr"), "recall@50"
+"""What is read of a run, and what is compared."""
+LOW = (0, 1)
+"""The buckets of those of low degree: at most two train friends."""
 RESAMPLES = 2000
 
 
@@ -28,134 +27,177 @@ class Found:
     """What a run found."""
 
     values: dict[str, np.ndarray]
-    """By the name of a column of `per_query.parquet`."""
-    low: np.ndarray
-    """Which queries have few train friends."""
+    """By the name of a column of `per_query.parquet`: `encoder/recall@50` is what the learned numbers find alone,
+    `vectors/recall@50` all numbers, and `recall@50` their blend with heuristics."""
+    degrees: np.ndarray
+    """How many train friends each query has."""
     report: dict[str, Any]
+
+    def of(self, column: str, buckets: Sequence[int] = ()) -> np.ndarray:
+        """The values of a column, of the queries in some buckets of degree; of all without any."""
+        kept = np.isin(degree_buckets(self.degrees), buckets) if buckets else slice(None)
+        return self.values[column][kept]
 
 
 Results = Mapping[str, Mapping[str, Sequence[Found]]]
-"""By network and arm: a run a seed."""
+"""By network and arm: a run a seed. The last arm is the whole system."""
 Column = tuple[str, str]
 """An arm, and the name of a column of its runs."""
 
 
 def page(results: Results) -> str:
-    """The tables as Markdown; the last arm that is no baseline is the whole system."""
-    arms = [arm for arm in next(iter(results.values())) if arm not in BESIDE]
-    others = [arm for arm in arms if arm != BASE]
+    """The tables as Markdown."""
     return "\n".join(
         [
             "# Results",
             "",
             "Made by `python experiments/table.py DATA`. Every candidate is ranked but the query itself and its train",
             "friends; means over seeds, each with a split of its own (foursquare's: later friendships are the truth",
-            "of every seed). Intervals of paired differences are of 95%, from bootstrap samples of seeds and queries.",
-            "Arms are what vectors find alone; the blend is with heuristics.",
+            "of every seed). Intervals are of 95%, from bootstrap samples of seeds and of queries in them. Arms",
+            "are what the learned numbers find alone; of the system also with eigenvectors beside them, and blended.",
             "",
-            f"## {METRIC}",
+            *(line for metric in METRICS for line in [f"## {metric}", "", *found_table(results, metric), ""]),
+            "![recall by network](charts/network.svg)",
             "",
-            *found_table(results, arms, low=False),
+            f"## {METRIC}, queries with at most 2 train friends",
             "",
-            f"## {METRIC}, queries with at most {LOWEST} train friends",
+            *found_table(results, METRIC, LOW),
             "",
-            *found_table(results, arms, low=True),
+            f"## {METRIC} by train friends of the query, means over networks",
+            "",
+            *degree_table(results),
+            "",
+            "![recall by train friends](charts/degree.svg)",
             "",
             f"## Relative difference to `{BASE}` of the same seed, {METRIC}, percent",
             "",
-            *gap_table(results, {arm: ((arm, VECTORS), (BASE, VECTORS)) for arm in others}, low=False),
+            *gap_table(results, against_base(results)),
             "",
-            f"## The same, queries with at most {LOWEST} train friends",
+            "## The same, queries with at most 2 train friends",
             "",
-            *gap_table(results, {arm: ((arm, VECTORS), (BASE, VECTORS)) for arm in others}, low=True),
+            *gap_table(results, against_base(results), LOW),
             "",
-            *baselines(results, arms[-1]),
+            f"## Baselines, {METRIC}",
+            "",
+            *value_table(results, baselines(results)),
+            "",
+            f"## Relative difference of the system to each baseline, {METRIC}, percent",
+            "",
+            *gap_table(
+                results, {title: (system(results)["blended"], one) for title, one in baselines(results).items()}
+            ),
+            "",
         ]
     )
 
 
-def baselines(results: Results, whole: str) -> list[str]:
-    """What baselines find beside the base's vectors and the whole, and how far each of the two lies from each."""
-    columns = baseline_columns(results)
-    ours = {f"`{BASE}`": (BASE, VECTORS), f"blend of {whole}": (whole, METRIC)}
-    return [
-        f"## Baselines, {METRIC}",
-        "",
-        *value_table(results, columns | ours),
-        *(
-            line
-            for name, one in ours.items()
-            for line in (
-                "",
-                f"### Relative difference of {name} to each baseline, percent",
-                "",
-                *gap_table(results, {baseline: (one, other) for baseline, other in columns.items()}, low=False),
-            )
-        ),
-        "",
-    ]
+def charts(results: Results) -> dict[str, str]:
+    """By the name of a file: the base and the system beside the best baseline, by network and by degree."""
+    columns = {
+        "the best baseline": None,
+        f"`{BASE}`": (BASE, f"encoder/{METRIC}"),
+        "the system": system(results)["blended"],
+    }
+    networks = [(name, [by_arm], ()) for name, by_arm in results.items()]
+    degrees = [(bucket, asking(results, number), (number,)) for number, bucket in enumerate(DEGREE_BUCKETS)]
+    return {
+        f"{name}.svg": grouped_bars(
+            [(label,) for label, _, _ in groups],
+            [
+                Series(title, f"c{place}", [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
+                for place, (title, column) in enumerate(columns.items())
+            ],
+            sentence=f"{METRIC} of the best baseline, of {BASE} and of the system, by {name}.",
+        )
+        for name, groups in (("network", networks), ("degree", [group for group in degrees if group[1]]))
+    }
 
 
-def baseline_columns(results: Results) -> dict[str, Column]:
+def asking(results: Results, bucket: int) -> list[Mapping[str, Sequence[Found]]]:
+    """The networks with queries in a bucket of degree."""
+    return [one for one in results.values() if any(len(run.of(METRIC, [bucket])) for run in one[BASE])]
+
+
+def against_base(results: Results) -> dict[str, tuple[Column, Column]]:
+    """Every arm but the base, by its encoder alone, beside the base."""
+    arms = next(iter(results.values()))
+    return {arm: ((arm, f"encoder/{METRIC}"), (BASE, f"encoder/{METRIC}")) for arm in arms if arm not in (BASE, "sgc")}
+
+
+def system(results: Results, metric: str = METRIC) -> dict[str, Column]:
+    """The last arm, by how much of it is asked."""
+    whole = list(next(iter(results.values())))[-1]
+    return {
+        "encoder": (whole, f"encoder/{metric}"),
+        "vectors": (whole, f"vectors/{metric}"),
+        "blended": (whole, metric),
+    }
+
+
+def baselines(results: Results, metric: str = METRIC) -> dict[str, Column]:
     """By what they are called: the baselines that the base's runs judged, and the arms that are baselines."""
     by_arm = next(iter(results.values()))
-    judged = {NAMES[name]: (BASE, f"{name}/{METRIC}") for name in by_arm[BASE][0].report["baselines"]}
-    return judged | {title: (arm, VECTORS) for arm, title in BESIDE.items() if arm in by_arm}
+    judged = {NAMES[name]: (BASE, f"{name}/{metric}") for name in by_arm[BASE][0].report["baselines"]}
+    return judged | {title: (arm, f"encoder/{metric}") for arm, title in BESIDE.items() if arm in by_arm}
+
+
+def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> list[str]:
+    """A row a network: the best baseline without a graph network, each arm, and the whole system."""
+    by_arm = next(iter(results.values()))
+    arms = {f"`{arm}`": (arm, f"encoder/{metric}") for arm in by_arm if arm not in BESIDE}
+    last = list(arms)[-1]
+    whole = {f"{last}, {title}": column for title, column in system(results, metric).items() if title != "encoder"}
+    columns = {**arms, **whole}
+    rows = _head(["network", "seeds", "queries", "best baseline", *columns, "against it"])
+    for name, by_arm in results.items():
+        runs, (title, best) = by_arm[BASE], _best(by_arm, metric, buckets)
+        queries = np.mean([len(run.of(metric, buckets)) for run in runs])
+        found = [_mean(by_arm, column, buckets) for column in columns.values()]
+        gain = f"{100 * (found[-1] / best - 1):+.1f}%" if best else "–"
+        shown = " | ".join(f"{value:.4f}" for value in found)
+        rows.append(f"| {name} | {len(runs)} | {queries:,.0f} | {best:.4f} ({title}) | {shown} | {gain} |")
+    return rows
+
+
+def degree_table(results: Results) -> list[str]:
+    """A row a bucket: what each arm, the system and the best baseline of each network find in the mean."""
+    by_arm = next(iter(results.values()))
+    columns = {f"`{arm}`": (arm, f"encoder/{METRIC}") for arm in by_arm} | {
+        f"system, {title}": column for title, column in system(results).items() if title != "encoder"
+    }
+    rows = _head(["friends", "networks", "best baseline", *columns])
+    for number, bucket in enumerate(DEGREE_BUCKETS):
+        asked = asking(results, number)
+        means = [_average(asked, column, [number]) for column in (None, *columns.values())]
+        rows.append(f"| {bucket} | {len(asked)} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
+    return rows
 
 
 def value_table(results: Results, columns: Mapping[str, Column]) -> list[str]:
     """A row a network: what each column finds in the mean over seeds."""
-    rows = [f"| network | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    rows = _head(["network", *columns])
     for name, by_arm in results.items():
-        cells = [f"{_mean(by_arm[arm], column, low=False):.4f}" for arm, column in columns.values()]
+        cells = [f"{_mean(by_arm, column):.4f}" for column in columns.values()]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return rows
 
 
-def found_table(results: Results, arms: Sequence[str], *, low: bool) -> list[str]:
-    """A row a network: the best heuristic, each arm by its vectors alone, and the whole system."""
-    heads = ["network", "seeds", "queries", "best heuristic", *arms, f"blend of {arms[-1]}", "against the heuristic"]
-    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for name, by_arm in results.items():
-        base, whole = by_arm[BASE], by_arm[arms[-1]]
-        heuristic, best = best_heuristic(base, low=low)
-        cells = [_mean(by_arm[arm], VECTORS, low=low) for arm in arms]
-        blended = _mean(whole, METRIC, low=low)
-        queries = np.mean([run.low.sum() if low else len(run.low) for run in base])
-        shown = " | ".join(f"{value:.4f}" for value in cells)
-        gain = f"{100 * (blended / best - 1):+.1f}%" if best else "–"
-        rows.append(
-            f"| {name} | {len(base)} | {queries:,.0f} | {best:.4f} ({heuristic}) | {shown} | {blended:.4f} | {gain} |"
-        )
-    return rows
-
-
-def best_heuristic(runs: Sequence[Found], *, low: bool) -> tuple[str, float]:
-    """The heuristic that finds most in the mean over seeds, and what it finds."""
-    values = {name: _mean(runs, f"{name}/{METRIC}", low=low) for name in HEURISTICS}
-    best = max(values, key=values.__getitem__)
-    return best, values[best]
-
-
-def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], *, low: bool) -> list[str]:
+def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buckets: Sequence[int] = ()) -> list[str]:
     """A row a network, and one for their mean: by how much the first of each pair finds more than the second."""
-    rows = [f"| network | {' | '.join(pairs)} |", "|---" * (1 + len(pairs)) + "|"]
-    samples = {name: [relative(by_arm, *pair, low=low) for pair in pairs.values()] for name, by_arm in results.items()}
-    means = [
-        np.mean([one for one in of_pair if np.isfinite(one).all()], axis=0)
-        for of_pair in zip(*samples.values(), strict=True)
-    ]
+    rows = _head(["network", *pairs])
+    samples = {name: [relative(by_arm, *pair, buckets) for pair in pairs.values()] for name, by_arm in results.items()}
+    means = [np.mean(list(_finite(of_pair)), axis=0) for of_pair in zip(*samples.values(), strict=True)]
     for name, found in [*samples.items(), ("**mean**", means)]:
         rows.append(f"| {name} | {' | '.join(map(_interval, found))} |")
     return rows
 
 
-def relative(by_arm: Mapping[str, Sequence[Found]], one: Column, other: Column, *, low: bool) -> np.ndarray:
+def relative(
+    by_arm: Mapping[str, Sequence[Found]], one: Column, other: Column, buckets: Sequence[int] = ()
+) -> np.ndarray:
     """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them."""
-    tables = []
-    for run, base in zip(by_arm[one[0]], by_arm[other[0]], strict=True):
-        kept = base.low if low else np.ones_like(base.low)
-        tables.append(np.stack([run.values[one[1]][kept], base.values[other[1]][kept]], axis=1))
+    runs = zip(by_arm[one[0]], by_arm[other[0]], strict=True)
+    tables = [np.stack([run.of(one[1], buckets), base.of(other[1], buckets)], axis=1) for run, base in runs]
     tables = [table for table in tables if len(table)]
     if not tables:
         return np.full(RESAMPLES + 1, np.nan)
@@ -166,6 +208,33 @@ def relative(by_arm: Mapping[str, Sequence[Found]], one: Column, other: Column, 
         return 100 * (both[:, 0] / both[:, 1] - 1)
 
 
+def _best(by_arm: Mapping[str, Sequence[Found]], metric: str, buckets: Sequence[int] = ()) -> tuple[str, float]:
+    """The baseline among those that the base's runs judged which finds most in the mean over seeds."""
+    names = by_arm[BASE][0].report["baselines"]
+    values = {NAMES[name]: _mean(by_arm, (BASE, f"{name}/{metric}"), buckets) for name in names}
+    best = max(values, key=values.__getitem__)
+    return best, values[best]
+
+
+def _mean(by_arm: Mapping[str, Sequence[Found]], column: Column, buckets: Sequence[int] = ()) -> float:
+    kept = [run.of(column[1], buckets) for run in by_arm[column[0]]]
+    return float(np.mean([values.mean() for values in kept if len(values)] or [0.0]))
+
+
+def _average(
+    some: Sequence[Mapping[str, Sequence[Found]]], column: Column | None, buckets: Sequence[int] = ()
+) -> float:
+    """The mean over networks of a column; of the best baseline of each without one."""
+    means = [_best(one, METRIC, buckets)[1] if column is None else _mean(one, column, buckets) for one in some]
+    return float(np.mean(means)) if means else np.nan
+
+
+def _finite(samples: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Those of which every sample is a number; one that is none where there are no such."""
+    kept = [one for one in samples if np.isfinite(one).all()]
+    yield from kept or [np.full(RESAMPLES + 1, np.nan)]
+
+
 def _interval(samples: np.ndarray) -> str:
     if not np.isfinite(samples).all():
         return "–"
@@ -173,6 +242,5 @@ def _interval(samples: np.ndarray) -> str:
     return f"{samples[0]:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _mean(runs: Sequence[Found], column: str, *, low: bool) -> float:
-    kept = [run.values[column][run.low] if low else run.values[column] for run in runs]
-    return float(np.mean([values.mean() for values in kept if len(values)] or [0.0]))
+def _head(titles: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
