@@ -5,6 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from amity.objectives import ViewsConfig
+
+EVERYWHERE = ViewsConfig(share=1.0, every=1, retrieval_is_first=False)
+"""Every objective at every step looks at all seeds, in two views apart from the retrieval pass."""
+
 Objective = Callable[[Tensor, Tensor], Tensor]
 """Two tensors of as many rows, row by row about the same node, to a scalar."""
 

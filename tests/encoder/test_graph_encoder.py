@@ -63,19 +63,33 @@ def test_a_block_of_infinite_fanout_gives_what_the_whole_graph_gives(graph, conf
     torch.testing.assert_close(vectors, embed_layer_by_layer(model, graph)[seeds], rtol=1e-5, atol=1e-5)
 
 
-def test_three_layers_agree_too(graph):
-    model = build_model(graph, EncoderConfig(dim=16, layers=3), seed=4)
+@pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
+def test_three_layers_agree_too(graph, layer):
+    model = build_model(graph, EncoderConfig(dim=16, layer=layer, layers=3), seed=4)
     seeds = np.array([10, 5])
     vectors = embed_block(model, graph, seeds, (-1, -1, -1))
     torch.testing.assert_close(vectors, embed_layer_by_layer(model, graph)[seeds], rtol=1e-5, atol=1e-5)
 
 
 def test_identity_initialization_is_propagation_without_weights(graph):
-    config = EncoderConfig(dim=16, output="dot", residual=False)
-    model = build_model(graph, config, seed=5)
+    """Attention as it begins is a mean over a node and its neighbours."""
+    model = build_model(graph, EncoderConfig(dim=16, layer="gat", output="dot", residual=False), seed=5)
     matrix = np.eye(90)
     matrix[graph.messages.sources(), graph.messages.indices] = 1
-    walk = torch.tensor(matrix / matrix.sum(1, keepdims=True), dtype=torch.float32)
+    assert_propagates(model, graph, matrix / matrix.sum(1, keepdims=True))
+
+
+def test_unless_it_is_said_vectors_are_those_of_lightgcn(graph):
+    """The mean of X, S X and S² X, S = D^-½ A D^-½, whatever is said of residuals."""
+    config = EncoderConfig(output="dot")
+    assert (config.layer, config.layers, config.residual) == ("lightgcn", 2, True)
+    matrix, degrees = np.zeros((90, 90)), np.maximum(graph.messages.degrees(), 1)
+    matrix[graph.messages.sources(), graph.messages.indices] = 1
+    assert_propagates(build_model(graph, config, seed=5), graph, matrix / np.sqrt(np.outer(degrees, degrees)))
+
+
+def assert_propagates(model, graph, matrix: np.ndarray) -> None:
+    walk = torch.tensor(matrix, dtype=torch.float32)
     with torch.no_grad():
         first = model.encoder.encode_inputs(InputSource.of(model.transform, graph).gather(np.arange(90)))
     wanted = (first + walk @ first + walk @ walk @ first) / 3
@@ -153,4 +167,5 @@ def test_dropout_repeats_with_its_generator_and_keeps_the_mean():
 
 def test_heads_that_do_not_divide_the_width_are_refused(graph):
     with pytest.raises(ConfigError, match=r"10 .* is no multiple of 4"):
-        build_model(graph, EncoderConfig(dim=10), seed=0)
+        build_model(graph, EncoderConfig(dim=10, layer="gat"), seed=0)
+    build_model(graph, EncoderConfig(dim=10), seed=0)  # LightGCN has no heads.

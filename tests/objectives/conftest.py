@@ -42,4 +42,5 @@ def make_stage() -> Callable[[Graph, EncoderConfig], Stage]:
 
 @pytest.fixture(scope="session")
 def stage(graph: Graph, make_stage: Callable[[Graph, EncoderConfig], Stage]) -> Stage:
-    return make_stage(graph, EncoderConfig(dim=8))
+    """Of attention, whose layers have something to learn."""
+    return make_stage(graph, EncoderConfig(dim=8, layer="gat"))

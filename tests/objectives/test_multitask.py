@@ -15,6 +15,11 @@ from amity.objectives import (
     ViewsConfig,
     multitask_loss,
 )
+from laws import EVERYWHERE
+
+
+def looking_everywhere(**sections) -> ObjectivesConfig:
+    return ObjectivesConfig(views=EVERYWHERE, **sections)
 
 
 def losses_of(stage, config: ObjectivesConfig, *, seed: int = 5):
@@ -32,29 +37,29 @@ def test_all_three_objectives_reach_the_shared_encoder(stage):
     model, *_ = stage
     for name in ("retrieval", "cca_ssg", "graphmae"):
         model.encoder.zero_grad()
-        losses_of(stage, ObjectivesConfig())[name].backward()
+        losses_of(stage, looking_everywhere())[name].backward()
         for layer in model.encoder.layers:
             assert layer.convolution.weight.grad.abs().sum() > 0
         assert model.encoder.tokens.grad.abs().sum() > 0
 
 
 def test_an_objective_that_is_off_has_no_head_no_loss_and_no_say_in_what_others_draw(stage):
-    everything = losses_of(stage, ObjectivesConfig())
+    everything = losses_of(stage, looking_everywhere())
     assert set(everything) == {"retrieval", "cca_ssg", "graphmae"}
     for name, off in (
         ("retrieval", {"retrieval": RetrievalConfig(weight=0)}),
         ("cca_ssg", {"cca_ssg": CcaSsgConfig(weight=0)}),
         ("graphmae", {"graphmae": GraphMaeConfig(weight=0)}),
     ):
-        rest = losses_of(stage, ObjectivesConfig(**off))
+        rest = losses_of(stage, looking_everywhere(**off))
         assert set(rest) == set(everything) - {name}
         assert all(torch.equal(rest[other], everything[other]) for other in rest)
-        heads = Objectives(ObjectivesConfig(**off), stage[0], seed=2).state_dict()
+        heads = Objectives(looking_everywhere(**off), stage[0], seed=2).state_dict()
         assert not any(key.startswith(f"tasks.{name}") for key in heads)
 
 
 def test_a_step_repeats_with_its_seed_and_views_change_with_another(stage):
-    first, again, other = (losses_of(stage, ObjectivesConfig(), seed=seed) for seed in (5, 5, 6))
+    first, again, other = (losses_of(stage, looking_everywhere(), seed=seed) for seed in (5, 5, 6))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert torch.equal(first["retrieval"], other["retrieval"])
     assert not torch.equal(first["cca_ssg"], other["cca_ssg"])
@@ -62,14 +67,16 @@ def test_a_step_repeats_with_its_seed_and_views_change_with_another(stage):
 
 
 def test_views_without_drops_are_the_same_view(stage):
-    config = ObjectivesConfig(views=ViewsConfig(edge_drop=0, feature_drop=0), cca_ssg=CcaSsgConfig(decorrelation=0))
-    assert float(losses_of(stage, config)["cca_ssg"].detach()) == 0
+    for views in (EVERYWHERE, ViewsConfig()):
+        undropped = views.model_copy(update={"edge_drop": 0.0, "feature_drop": 0.0})
+        config = ObjectivesConfig(views=undropped, cca_ssg=CcaSsgConfig(decorrelation=0))
+        assert float(losses_of(stage, config)["cca_ssg"].detach()) == 0
 
 
 def test_restoring_never_sees_what_is_known_of_the_masked_nodes(stage):
     model, batch, _ = stage
     model.encoder.zero_grad()
-    losses_of(stage, ObjectivesConfig(graphmae=GraphMaeConfig(edge_drop=0)))["graphmae"].backward()
+    losses_of(stage, looking_everywhere(graphmae=GraphMaeConfig(edge_drop=0)))["graphmae"].backward()
     gradients = model.encoder.ids.weight.grad.to_dense()[batch.block.nodes]  # A node's own vector is part of its state.
     masked = np.isin(np.arange(len(batch.block.nodes)), batch.queries)
     assert (gradients[masked] == 0).all()
@@ -79,7 +86,7 @@ def test_restoring_never_sees_what_is_known_of_the_masked_nodes(stage):
 def test_a_graph_without_features_has_nothing_to_restore(make_stage, make_random_friend_graph):
     bare = make_stage(make_random_friend_graph(120, 500), EncoderConfig(dim=8))
     assert set(losses_of(bare, ObjectivesConfig())) == {"retrieval", "cca_ssg"}
-    alone = ObjectivesConfig(retrieval=RetrievalConfig(weight=0), cca_ssg=CcaSsgConfig(weight=0))
+    alone = looking_everywhere(retrieval=RetrievalConfig(weight=0), cca_ssg=CcaSsgConfig(weight=0))
     with pytest.raises(ConfigError, match="without features graphmae has nothing to restore"):
         losses_of(bare, alone)
 

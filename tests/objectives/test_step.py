@@ -6,21 +6,27 @@ import numpy as np
 import pytest
 import torch
 
+from amity.encoder import EncoderConfig
 from amity.errors import ConfigError
 from amity.objectives import Objectives, ObjectivesConfig
 from amity.objectives.slow_copy import SlowCopy
 from amity.objectives.step import Augmentation, Step, ViewsConfig, perturb
+from laws import EVERYWHERE
 
 ALL = ("retrieval", "cca_ssg", "graphmae", "graphmae2", "grace", "bgrl", "barlow_twins", "uniformity", "xsimgcl")
 
 
+def looking(**changed) -> ViewsConfig:
+    return ViewsConfig.model_validate(EVERYWHERE.model_dump() | changed)
+
+
 def everything(**views) -> ObjectivesConfig:
-    return ObjectivesConfig.model_validate({name: {"weight": 0.5} for name in ALL} | {"views": views})
+    return ObjectivesConfig.model_validate({name: {"weight": 0.5} for name in ALL} | {"views": looking(**views)})
 
 
 def make_step(stage, config: ViewsConfig | None = None, seed: int = 5, **augmentation) -> Step:
     model, batch, inputs = stage
-    return Step(model.encoder, batch, inputs, seed, config or ViewsConfig(), Augmentation(**augmentation))
+    return Step(model.encoder, batch, inputs, seed, config or EVERYWHERE, Augmentation(**augmentation))
 
 
 def losses_of(stage, config: ObjectivesConfig, *, number: int = 0) -> dict[str, torch.Tensor]:
@@ -39,6 +45,16 @@ def test_every_objective_has_a_finite_loss_that_reaches_the_layers(stage):
         assert all(gradient.abs().sum() > 0 for gradient in gradients), name
 
 
+@pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
+@pytest.mark.parametrize("views", [EVERYWHERE, ViewsConfig()])
+def test_every_objective_reaches_what_is_known_of_a_node(graph, make_stage, layer, views):
+    stage = make_stage(graph, EncoderConfig(dim=8, layer=layer))
+    for name, loss in losses_of(stage, everything(**views.model_dump())).items():
+        (gradient,) = torch.autograd.grad(loss, [stage[0].encoder.tokens], retain_graph=True)
+        assert gradient.isfinite().all(), name
+        assert gradient.abs().sum() > 0, name
+
+
 def test_an_objective_more_or_less_leaves_the_others_as_they_were(stage):
     together = losses_of(stage, everything())
     for name in set(ALL) - {"xsimgcl"}:  # Its noise is in the retrieval pass.
@@ -48,45 +64,53 @@ def test_an_objective_more_or_less_leaves_the_others_as_they_were(stage):
 
 
 def test_steps_without_anything_to_learn_are_refused(stage):
-    config = ObjectivesConfig.model_validate({"retrieval": {"weight": 0}, "views": {"every": 2}})
-    with pytest.raises(ConfigError, match=r"views\.every` is 2. Set it to 1"):
-        Objectives(config, stage[0], seed=0)
+    for views, every in (({"every": 2}, 2), ({}, 3)):
+        config = ObjectivesConfig.model_validate({"retrieval": {"weight": 0}, "views": views})
+        with pytest.raises(ConfigError, match=rf"views\.every` is {every}. Set it to 1"):
+            Objectives(config, stage[0], seed=0)
 
 
 def test_auxiliary_objectives_come_at_every_nth_step_with_n_times_their_weight(stage):
-    config = everything(every=3)
-    assert set(losses_of(stage, config, number=3)) == set(ALL)
-    assert set(losses_of(stage, config, number=4)) == {"retrieval"}
-    assert config.weights()["retrieval"] == 0.5
-    assert config.weights()["grace"] == 1.5
+    for config, every in ((everything(every=2), 2), (everything(every=ViewsConfig().every), 3), (everything(), 1)):
+        found = [set(losses_of(stage, config, number=number)) for number in range(7)]
+        assert found == [set(ALL) if number % every == 0 else {"retrieval"} for number in range(7)]
+        assert config.weights()["retrieval"] == 0.5
+        assert config.weights()["grace"] == 0.5 * every
+
+
+def test_unless_it_is_said_half_of_the_roots_are_looked_at_beside_the_retrieval_pass(stage):
+    step = make_step(stage, ViewsConfig())
+    assert len(step.roots) == 35
+    assert torch.equal(step.view_codes[0], step.encoder.blend(step.reached)[torch.from_numpy(step.roots)])
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_a_share_of_the_roots_has_the_codes_that_it_has_among_all(stage, share):
-    some, everyone = (make_step(stage, ViewsConfig(share=part, edge_drop=0, feature_drop=0)) for part in (share, 1.0))
+    some, everyone = (make_step(stage, looking(share=part, edge_drop=0, feature_drop=0)) for part in (share, 1.0))
     assert len(some.roots) == round(70 * share)
     for part, whole in zip(some.view_codes, everyone.view_codes, strict=True):
         torch.testing.assert_close(part, whole[torch.from_numpy(some.roots)])
 
 
 def test_a_share_of_the_roots_looks_at_fewer_nodes_and_masks_queries_alone(stage):
-    some = make_step(stage, ViewsConfig(share=0.1))
+    some = make_step(stage, looking(share=0.1))
     assert len(some.whole.block.nodes) < len(some.batch.block.nodes)
     masked = some.roots[some.masked.numpy()]
     assert set(masked) == set(some.roots) & set(some.batch.queries)
 
 
 def test_dropped_columns_are_the_same_for_all_nodes_and_not_the_same_in_two_views(stage):
-    first, second = (view.dropped for view in make_step(stage, ViewsConfig(feature_drop=0.5)).views)
+    first, second = (view.dropped for view in make_step(stage, looking(feature_drop=0.5)).views)
     assert set(torch.cat([first, second]).tolist()) == {False, True}
     assert not torch.equal(first, second)
 
 
 def test_the_retrieval_pass_can_be_the_first_view(stage):
-    step = make_step(stage, ViewsConfig(share=0.5, retrieval_is_first=True))
+    step, apart = (make_step(stage, looking(share=0.5, retrieval_is_first=first)) for first in (True, False))
     blended = step.encoder.blend(step.reached)[torch.from_numpy(step.roots)]
     assert torch.equal(step.view_codes[0], blended)
-    assert torch.equal(step.view_codes[1], make_step(stage, ViewsConfig(share=0.5)).view_codes[1])
+    assert torch.equal(step.view_codes[1], apart.view_codes[1])
+    assert not torch.equal(step.view_codes[0], apart.view_codes[0])
 
 
 def test_plain_augmentation_changes_the_retrieval_pass_alone(stage):
@@ -119,7 +143,9 @@ def test_a_slow_copy_keeps_its_share_of_itself_and_has_no_gradients(stage):
 
 def test_foretelling_never_moves_what_is_foretold(stage):
     model, batch, inputs = stage
-    config = ObjectivesConfig.model_validate({name: {"weight": float(name == "bgrl")} for name in ALL})
+    config = ObjectivesConfig.model_validate(
+        {name: {"weight": float(name == "bgrl")} for name in ALL} | {"views": EVERYWHERE}
+    )
     objectives = Objectives(config, model, seed=2)
     objectives(objectives.prepare(model.encoder, batch, inputs, seed=5))["bgrl"].backward()
     slow = objectives.tasks["bgrl"].slow.encoder

@@ -18,6 +18,7 @@ from amity.objectives.weighing import (
     length,
     without_opposition,
 )
+from laws import EVERYWHERE
 
 
 def draw(seed: int, scale: float = 1.0) -> list[torch.Tensor | None]:
@@ -91,7 +92,8 @@ def test_metabalance_goes_by_moving_averages():
 
 def gradients_of(stage, method: str, *, number: int) -> tuple[dict, dict]:
     model, batch, inputs = stage
-    config = ObjectivesConfig.model_validate({"weighing": {"method": method, "cap": 1e-3, "observe_every": 10}})
+    weighing = {"method": method, "cap": 1e-3, "observe_every": 10}
+    config = ObjectivesConfig.model_validate({"weighing": weighing, "views": EVERYWHERE})
     objectives = Objectives(config, model, seed=2)
     model.encoder.zero_grad()
     step = objectives.prepare(model.encoder, replace(batch, step=number), inputs, seed=5)

@@ -13,12 +13,13 @@ from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model, build_model
 from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
-from amity.objectives import ObjectivesConfig
+from amity.objectives import CcaSsgConfig, ObjectivesConfig, ViewsConfig
 from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
 from amity.training.loop import last_step, validation_steps
 from amity.training.step import batch_maker
+from laws import EVERYWHERE
 
 STEPS = 12
 
@@ -41,12 +42,21 @@ def planted(make_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.Te
 
 
 def recipe(**training: float) -> Recipe:
+    """Everything that can be learned is, at every step."""
+    encoder = {"dim": 8, "layer": "gat", "heads": 2, "dropout": 0.1, "features": {"ids": "learned"}}
     return Recipe(
         SamplingConfig(fanout=(4, 3), batch_size=64, negatives=32),
-        EncoderConfig.model_validate({"dim": 8, "heads": 2, "dropout": 0.1, "features": {"ids": "learned"}}),
-        ObjectivesConfig.model_validate({"cca_ssg": {"weight": 0.1}, "graphmae": {"weight": 0.1}}),
+        EncoderConfig.model_validate(encoder),
+        ObjectivesConfig.model_validate({"cca_ssg": {"weight": 0.1}, "graphmae": {"weight": 0.1}, "views": EVERYWHERE}),
         TrainingConfig.model_validate({"steps": STEPS, "first_validation": 3, "patience": 1e9} | training),
     )
+
+
+def rare_recipe(**training: float) -> Recipe:
+    """The same on LightGCN, with views as seldom and as small as they are unless it is said."""
+    whole = recipe(**training)
+    encoder = whole.encoder.model_copy(update={"layer": EncoderConfig().layer})
+    return replace(whole, encoder=encoder, objectives=whole.objectives.model_copy(update={"views": ViewsConfig()}))
 
 
 def parameters(model: Model) -> dict[str, torch.Tensor]:
@@ -79,12 +89,13 @@ def test_the_same_seed_gives_the_same_parameters(split: Split):
     assert_same(once, again)
 
 
-def test_the_same_seed_gives_the_same_parameters_on_two_threads(split: Split):
+@pytest.mark.parametrize("layer", ["gat", "lightgcn"])
+def test_the_same_seed_gives_the_same_parameters_on_two_threads(split: Split, layer: str):
     """Rows long enough for torch to share their sums between threads."""
     wide = replace(
         recipe(steps=6),
         sampling=SamplingConfig(fanout=(4, 3), batch_size=512, negatives=64),
-        encoder=EncoderConfig.model_validate({"dim": 128, "features": {"ids": "learned"}}),
+        encoder=EncoderConfig.model_validate({"dim": 128, "layer": layer, "features": {"ids": "learned"}}),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -117,11 +128,12 @@ def dying(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
     monkeypatch.setattr(loop, "save_checkpoint", save_or_die)
 
 
+@pytest.mark.parametrize("make", [recipe, rare_recipe])
 @pytest.mark.parametrize("stop", [2, 6, 7, 11])
 def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, make: Callable[..., Recipe]
 ):
-    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), recipe(checkpoint_every_s=1e-9)
+    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), make(checkpoint_every_s=1e-9)
     expected = parameters(train_model(split, often, seed=1, validate=by_norm))
     with monkeypatch.context() as patch:
         dying(patch, at=stop)
@@ -193,13 +205,19 @@ def test_training_does_not_end_before_its_least_steps():
     assert last_step(settings, best_step=150) == 337
 
 
-def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(split: Split, tmp_path: Path):
+@pytest.mark.parametrize(("make", "every"), [(recipe, 1), (rare_recipe, 3)])
+def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(
+    split: Split, tmp_path: Path, make: Callable[..., Recipe], every: int
+):
     journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
-    train_model(split, recipe(), seed=0, validate=rising(), journal=journal)
+    train_model(split, make(), seed=0, validate=rising(), journal=journal)
     entries = [json.loads(line) for line in journal.log.read_text().splitlines()]
-    weights = {name: weight for name, weight in recipe().objectives.weights().items() if weight}
+    weights = {name: weight for name, weight in make().objectives.weights().items() if weight}
+    assert set(weights) == {"retrieval", "cca_ssg", "graphmae"}
     for entry in entries:
-        assert entry["loss"] == pytest.approx(sum(weight * entry[name] for name, weight in weights.items()), rel=1e-5)
+        known = set(weights) if entry["step"] % every == 0 else {"retrieval"}
+        assert known == set(weights) & set(entry)
+        assert entry["loss"] == pytest.approx(sum(weights[name] * entry[name] for name in known), rel=1e-5)
     found = {entry["step"] + 1: entry["valid_recall"] for entry in entries if "valid_recall" in entry}
     assert found == {3: 1.0, 6: 2.0, 9: 3.0, 12: 4.0}
 
@@ -207,7 +225,12 @@ def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(split
 def test_what_objectives_remember_goes_on_too(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Slow copies of the encoder and moving averages of gradients are part of the checkpoint."""
     objectives = ObjectivesConfig.model_validate(
-        {"bgrl": {"weight": 0.1}, "graphmae2": {"weight": 0.1}, "weighing": {"method": "metabalance"}}
+        {
+            "bgrl": {"weight": 0.1},
+            "graphmae2": {"weight": 0.1},
+            "weighing": {"method": "metabalance"},
+            "views": EVERYWHERE,
+        }
     )
     often = replace(recipe(checkpoint_every_s=1e-9), objectives=objectives)
     journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
@@ -240,8 +263,9 @@ def test_validations_grow_apart_and_end_with_the_last_step():
     assert steps == [10, 20, 30, 45, 67, 100, 150, 225, 337, 400]
 
 
-def test_training_finds_held_out_friends_that_chance_does_not(planted: Split):
-    model = train_model(planted, recipe(steps=150), seed=0, validate=rising())
+@pytest.mark.parametrize("make", [recipe, rare_recipe])
+def test_training_finds_held_out_friends_that_chance_does_not(planted: Split, make: Callable[..., Recipe]):
+    model = train_model(planted, make(steps=150), seed=0, validate=rising())
     vectors = embed_graph(model, planted.train).vectors
     scores = vectors @ vectors.T
     np.fill_diagonal(scores, -np.inf)
@@ -253,17 +277,18 @@ def test_training_finds_held_out_friends_that_chance_does_not(planted: Split):
     assert found > 3 * 20 / 160
 
 
+@pytest.mark.parametrize("layer", ["gat", "lightgcn"])
 @pytest.mark.parametrize("ids", ["learned", "hashed"])
 def test_nobody_without_friends_is_told_apart_from_another_with_the_same_features(
-    make_friend_graph: Callable[..., Graph], tmp_path: Path, ids: str
+    make_friend_graph: Callable[..., Graph], tmp_path: Path, ids: str, layer: str
 ):
     """All of them are drawn as negatives, yet no vector of their own comes between them."""
     rng = np.random.default_rng(0)
     town = Category("town", np.append(rng.integers(0, 3, 100), [0, 0, 1]).astype(np.int32), tuple("abc"))
     graph = make_friend_graph(rng.integers(0, 100, 600), rng.integers(0, 100, 600), num_nodes=103, columns=(town,))
     split = split_edges(graph, SplittingConfig(), tmp_path, seed=0)
-    features = {"ids": ids, "id_dropout": 0.2}
-    cold = replace(recipe(), encoder=EncoderConfig.model_validate({"dim": 8, "heads": 2, "features": features}))
+    settings = {"dim": 8, "layer": layer, "features": {"ids": ids, "id_dropout": 0.2}}
+    cold = replace(recipe(), encoder=EncoderConfig.model_validate(settings))
     vectors = embed_graph(train_model(split, cold, seed=0, validate=rising()), split.train).vectors
     assert np.array_equal(vectors[100], vectors[101])
     assert not np.allclose(vectors[100], vectors[102])
@@ -309,9 +334,13 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(split: Split)
         train_model(split, recipe(steps=200, learning_rate=1e30), seed=0, validate=rising())
 
 
-def test_too_few_nodes_for_correlations_are_warned_of(split: Split, capsys: pytest.CaptureFixture[str]):
-    train_model(split, recipe(steps=1), seed=0, validate=rising())
-    assert "64 dimensions over at most 120 nodes" in capsys.readouterr().err
-    narrow = ObjectivesConfig.model_validate({"cca_ssg": {"dim": 8}})
-    train_model(split, replace(recipe(steps=1), objectives=narrow), seed=0, validate=rising())
+@pytest.mark.parametrize(("make", "nodes"), [(recipe, 120), (rare_recipe, 60)])
+def test_too_few_nodes_for_correlations_are_warned_of(
+    split: Split, capsys: pytest.CaptureFixture[str], make: Callable[..., Recipe], nodes: int
+):
+    few = make(steps=1)
+    train_model(split, few, seed=0, validate=rising())
+    assert f"64 dimensions over at most {nodes} nodes" in capsys.readouterr().err
+    narrow = few.objectives.model_copy(update={"cca_ssg": CcaSsgConfig(dim=nodes // 8)})
+    train_model(split, replace(few, objectives=narrow), seed=0, validate=rising())
     assert "dimensions over" not in capsys.readouterr().err
