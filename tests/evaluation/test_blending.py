@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from amity.evaluation import EvaluationConfig, evaluate, fit_blend
+from amity.graph.degrees import degree_buckets
 from amity.index.hits import Hits
 from amity.retrieval import BlendConfig, blended, heuristic
 from amity.retrieval.heuristics import Recommender
@@ -64,3 +65,15 @@ def test_no_heuristics_are_the_vectors_alone(split):
     blend, _ = fit_blend(oracle(split, split.valid), split.train, split.valid, BlendConfig(heuristics=()), seed=0)
     assert blend.recommenders == ("vectors",)
     assert (blend.weights == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_heuristics_that_find_friends_by_chance_alone_stay_out(make_random_friend_graph, tmp_path, seed: int):
+    """In a random graph nobody's friends know each other more than others do."""
+    graph = make_random_friend_graph(300, 2500, seed)
+    split = split_edges(graph, SplittingConfig(valid=0.2), tmp_path, seed=seed)
+    known = [{row for row in split.valid.truth.neighbors(query).tolist() if row % 2} for query in range(300)]
+    blend, _ = fit_blend(Oracle(known, 300), split.train, split.valid, CONFIG, seed=seed)
+    asking = np.unique(degree_buckets(split.train.target.adjacency.degrees()))
+    beside = np.delete(blend.weights, blend.recommenders.index("vectors"), axis=1)
+    assert not beside[asking].any()

@@ -23,6 +23,8 @@ LENGTH = 50
 """The length of the lists whose recall decides."""
 PRIOR = 200.0
 """So many queries of average behaviour are added to each bucket, so that a few do not decide alone."""
+CAUTION = 2.0
+"""A heuristic joins where the friends that it adds are more than so many standard errors of them."""
 
 
 def fit_blend(
@@ -30,9 +32,10 @@ def fit_blend(
 ) -> tuple[Blend, float]:
     """The weights, bucket by bucket, under which most held-out friends are found, and the recall they reach.
 
-    Each bucket of degrees takes the combination of `GRID` (or of heuristics before vectors) with the best mean recall
-    over its own queries and `PRIOR` queries' worth of all. That recall is the best of many, and of the part that chose
-    the model: it flatters. NaN where there is nothing to choose.
+    Each bucket of degrees takes the combination of `GRID` (or of heuristics before vectors) whose mean recall, over its
+    own queries and `PRIOR` queries' worth of all, exceeds that of the vectors alone by most, less its standard error.
+    That recall is the best of many, and of the part that chose the model: it flatters. NaN where there is nothing to
+    choose.
     """
     names = (VECTORS, *config.heuristics)
     if len(names) == 1:
@@ -66,6 +69,11 @@ def _recall(
     return ((relevant & above).sum(1) + chance * (relevant & tied).sum(1)) / sizes
 
 
-def _best(found: Float64[ndarray, "tried queries"], members: ndarray) -> int:
-    scores = found[:, members].sum(1) + PRIOR * found.mean(1)
-    return int(scores.argmax())
+def _best(found: Float64[ndarray, "tried queries"], members: Bool[ndarray, "queries"]) -> int:
+    """Which combination gains most on the first, the vectors alone, for sure."""
+    weights = members + PRIOR / members.size
+    weights /= weights.sum()
+    gains = found - found[0]
+    means = gains @ weights
+    errors = np.sqrt(np.square(gains - means[:, None]) @ np.square(weights))
+    return int((means - CAUTION * errors).argmax())
