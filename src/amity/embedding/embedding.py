@@ -84,7 +84,7 @@ def embed_graph(
     One layer is computed for all nodes before the next, so the cost is linear in the edges. With a directory, the
     vectors are written to `vectors.npy`, and states beyond `memory_gib` to scratch files beside it: at most two at a
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
-    in memory. The result does not depend on threads, and on the chunk by no more than rounding.
+    in memory. What was learned does not depend on threads, and on the chunk by no more than rounding.
 
     Where `spectral.share` and `spectral.power` are given, numbers follow that only the graph's eigenvectors decide
     (`spectrum`, computed here unless it is at hand, and in memory): inner products become learned + share x spectral.
@@ -97,14 +97,16 @@ def embed_graph(
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
         array = np.empty((graph.num_nodes, width), dtype)
-        _embed(model, graph, array, Storage(None, shape, dtype), config, means, beside)
+        _embed(model, graph, Rows(array[:, : shape[1]], lambda: None), Storage(None, shape, dtype), config, means)
+        _stand_beside(array, beside, config.spectral.share or 0.0)
         return Embeddings(array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=(graph.num_nodes, width))
-        _embed(model, graph, file, storage, config, means, beside)
+        _embed(model, graph, Rows(file[:, : shape[1]], lambda: None), storage, config, means)
+        _stand_beside(file, beside, config.spectral.share or 0.0)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -134,20 +136,15 @@ _SCRATCH = 3
 def _embed(
     model: Model,
     graph: Graph,
-    array: Float[ndarray, "nodes width"],
+    vectors: Rows,
     storage: Storage,
     config: EmbeddingConfig,
     means: tuple[list[Any], Propagation],
-    beside: Float32[ndarray, "nodes spectral"],
 ) -> None:
-    vectors = Rows(array[:, : model.encoder.dim], lambda: None)
     fill_vectors(model, graph, vectors, storage, config.chunk, means)
     if config.message_pass:
         powers = config.heard_power, config.sent_power
         pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
-    if beside.shape[1]:
-        length = mean_length(vectors.array) * (config.spectral.share or 0.0) ** 0.5
-        Rows(array[:, model.encoder.dim :], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
 
 
 def _spectral_rows(
@@ -156,6 +153,17 @@ def _spectral_rows(
     if not (config.dim and config.share) or config.power is None:
         return np.empty((graph.num_nodes, 0), np.float32)
     return (spectrum or leading(graph.messages, config.dim, shift=config.shift)).rows(config.power)
+
+
+def _stand_beside(
+    array: Float[ndarray, "nodes width"], beside: Float32[ndarray, "nodes spectral"], share: float
+) -> None:
+    """Fill the last columns, whose inner products are to weigh `share` times as much as those of the others."""
+    if not beside.shape[1]:
+        return
+    dim = array.shape[1] - beside.shape[1]
+    length = mean_length(array[:, :dim]) * share**0.5
+    Rows(array[:, dim:], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
 
 
 @torch.no_grad()

@@ -1,22 +1,24 @@
 """Spectral vectors: where a node stands in the graph, by the leading eigenvectors of its edges; nothing is learned."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from amity.graph import Adjacency
 from amity.graph.propagation import propagate
 from amity.section import Section
 
 SPARE, ROUNDS, DEGREE = 0.25, 3, 8
-"""Columns beyond those that are wanted, as a share of them; rounds of the filter; products in each of its polynomials."""
+"""Columns beyond those that are wanted, as a share of them; rounds of the filter; products in its polynomial."""
 POPULARITY = 0.25
 """Power of a node's degree by which its row is stretched."""
 BLOCKS = 5
-"""Most blocks of columns of all nodes that there ever are at once."""
+"""Most blocks of columns of all nodes that there ever are at once, in single precision."""
 
 
 class SpectralConfig(Section):
@@ -69,24 +71,33 @@ def leading(adjacency: Adjacency, dim: int, *, shift: float) -> Spectrum:
     block = np.random.default_rng(0).standard_normal((len(degrees), size), np.float32)
 
     def times(columns: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:
-        return propagate(adjacency, columns * scale) * scale
+        moved = propagate(adjacency, columns * scale)
+        moved *= scale
+        return moved
 
     values, bound = np.empty(0), 0.0
     for _ in range(ROUNDS):
-        block = np.linalg.qr(_damp(times, block, bound))[0]
+        block = _orthonormal(_damp(times, block, bound))
         inner = (block.T @ times(block)).astype(np.float64)
         values, turn = np.linalg.eigh((inner + inner.T) / 2)
         block, bound = block @ turn.astype(np.float32), max(0.0, values[0])
     return Spectrum(values[-dim:], block[:, -dim:], degrees)
 
 
-def _damp(times, block, bound):  # noqa: ANN
+def _damp(
+    times: Callable[[ndarray], ndarray], block: Float32[ndarray, "nodes columns"], bound: float
+) -> Float32[ndarray, "nodes columns"]:
     """The Chebyshev polynomial of S that is at most 1 between -1 and `bound`, and grows fast above."""
     middle, half = (bound - 1) / 2, (bound + 1) / 2
     before, now = block, (times(block) - np.float32(middle) * block) / np.float32(half)
     for _ in range(DEGREE - 1):
         before, now = now, 2 * (times(now) - np.float32(middle) * now) / np.float32(half) - before
     return now
+
+
+def _orthonormal(block: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:
+    """Orthonormal columns of the same span, by torch: numpy would make several copies in double precision."""
+    return np.ascontiguousarray(torch.linalg.qr(torch.from_numpy(block)).Q.numpy())
 
 
 def mean_length(rows: Float[ndarray, "nodes dim"]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from numpy import ndarray
+from numpy.lib.array_utils import byte_bounds
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
@@ -72,6 +73,6 @@ def forget(values: ndarray) -> None:
     if not isinstance(mapped, np.memmap) or not values.size or not hasattr(mmap, "MADV_DONTNEED"):
         return
     pages: mmap.mmap = mapped._mmap  # pyright: ignore[reportAttributeAccessIssue]  # noqa: SLF001 (the only way to the mapping)
-    begin = values.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
+    begin, end = (np.array(byte_bounds(values)) - np.frombuffer(pages, np.uint8).ctypes.data).tolist()
     start = begin - begin % mmap.PAGESIZE
-    pages.madvise(mmap.MADV_DONTNEED, start, begin + values.nbytes - start)
+    pages.madvise(mmap.MADV_DONTNEED, start, end - start)

@@ -20,7 +20,7 @@ POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def settle_spectral(model: Model, split: Split, config: Config) -> tuple[EmbeddingConfig, Spectrum | None]:
-    """The settings of embedding with the power and the share of the spectral part settled, and the train graph's spectrum.
+    """The settings of embedding with power and share of the spectral part settled, and the train graph's spectrum.
 
     What is given stays; what is not is what finds most friends of the validation part. The share is 0 where that is
     best, where the part has no width, and where it would take more memory than there is for it.
@@ -33,7 +33,7 @@ def settle_spectral(model: Model, split: Split, config: Config) -> tuple[Embeddi
                 f"embed: without spectral vectors, which would take {bytes_needed / 2**30:.1f} GiB "
                 f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
             )
-        return _with(config, chosen.model_copy(update={"power": 1.0, "share": 0.0})), None
+        return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = leading(split.train.messages, chosen.dim, shift=chosen.shift)
     if chosen.share is None or chosen.power is None:
         chosen = _choose(model, split, config, spectrum)
@@ -46,7 +46,8 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
         pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
         learned = embed_sampled(model, split, pool.nodes, fanout=config.sampling.fanout, seed=config.seed)
     else:
-        learned = embed_graph(model, split.train, device=check_device(config.device)).vectors
+        plain = _with(config, given.model_copy(update={"share": 0.0}))
+        learned = embed_graph(model, split.train, None, plain, device=check_device(config.device)).vectors
 
     def found(power: float, share: float) -> float:
         rows = spectrum.rows(power)

@@ -147,10 +147,11 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def _parts(work: Work, retriever: Retriever, recommender: Recommender) -> dict[str, Evaluation]:
-    """What the parts of the system find alone: all numbers of the vectors, those that were learned, the spectral ones."""
-    embeddings, learned = retriever.embeddings, work.run.stages["embed"].summary["learned"]
+    """What parts of the system find alone: all numbers of the vectors, those that were learned, the spectral ones."""
+    embeddings, width = retriever.embeddings, retriever.embeddings.vectors.shape[1]
+    learned = work.run.stages["embed"].summary.get("learned", width)
     parts = {} if recommender is retriever else {VECTORS: retriever}
-    if learned < embeddings.vectors.shape[1]:
+    if learned < width:
         for name, columns in (("encoder", slice(learned)), ("spectral", slice(learned, None))):
             part = replace(embeddings, vectors=np.ascontiguousarray(embeddings.vectors[:, columns]))
             parts[name] = Retriever.build(part, seed=work.config.seed, device=check_device(work.config.device))

@@ -53,8 +53,8 @@ class Work:
     def embedding(self) -> EmbeddingConfig:
         """The settings of embedding, with what the validation part settled of them."""
         self.run.verify("embed")
-        settled = self.config.embedding.spectral.model_copy(update=self.run.stages["embed"].summary["spectral"])
-        return self.config.embedding.model_copy(update={"spectral": settled})
+        config, settled = self.config.embedding, self.run.stages["embed"].summary.get("spectral", {})
+        return config.model_copy(update={"spectral": config.spectral.model_copy(update=settled)})
 
     def retriever(self, *, device: Device = "cpu") -> Retriever:
         """The retriever over the index, as it is judged: held-out friends can be found."""
