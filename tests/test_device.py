@@ -33,7 +33,7 @@ def test_a_gpu_embeds_and_finds_what_the_cpu_does(tmp_path: Path):
     config = load_config(flags={**FLAGS, "device": "cuda"})
     amity.run(tmp_path / "run", write_tables(tmp_path / "data"), config)
     work = open_run(tmp_path / "run", until="index")
-    on_cpu = amity.embed(work.model(), work.split().train)
+    on_cpu = amity.embed(work.model(), work.split().train, work.embedding())
     np.testing.assert_allclose(work.embeddings().vectors, on_cpu.vectors, rtol=1e-4, atol=1e-5)
     queries = np.arange(20)
     found, expected = (one.search(queries, k=5) for one in (work.retriever(), amity.Retriever.build(on_cpu)))

@@ -1,5 +1,7 @@
 """The whole graph, layer by layer, is what sampling with infinite fan-out gives; on disk it is the same."""
 
+import re
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.lib.format import open_memmap
 from scipy.sparse import csr_matrix
 
 from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
 from amity.embedding.embedding import fill_vectors
 from amity.embedding.propagation import DevicePropagation
-from amity.embedding.states import Storage
+from amity.embedding.states import Rows, Storage
 from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
 from amity.errors import ArtifactError
 from amity.graph import Category, Graph, NodeKind, Relation, from_pairs, reverse, union
@@ -157,6 +160,23 @@ def test_on_disk_no_state_of_all_nodes_is_held_in_memory(
         tracemalloc.stop()
     assert peaks[0] > 2.5
     assert peaks[1] < 0.75
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the pages of a mapping from /proc")
+@pytest.mark.parametrize("columns", [slice(None), slice(512), slice(512, None)])
+def test_written_rows_leave_memory_even_where_they_are_but_some_columns(tmp_path: Path, columns: slice):
+    mapped = open_memmap(tmp_path / "vectors.npy", mode="w+", dtype=np.float32, shape=(4096, 1024))
+    rows = Rows(mapped[:, columns], lambda: None)
+    for first in range(0, 4096, 256):
+        rows.write(first, first + 256, torch.ones(256, rows.array.shape[1]))
+    assert resident_bytes("vectors.npy") < mapped.nbytes / 8
+    assert rows.array.min() == 1
+    assert resident_bytes("vectors.npy") == pytest.approx(mapped.nbytes, rel=0.1)
+
+
+def resident_bytes(name: str) -> int:
+    _, *after = re.split(rf"^.*/{name}$", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    return sum(1024 * int(re.search(r"^Rss: *(\d+) kB$", one, re.MULTILINE)[1]) for one in after)
 
 
 def test_vectors_of_another_graph_are_refused(graph: Graph, tmp_path: Path, make_friend_graph: Callable[..., Graph]):

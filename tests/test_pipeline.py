@@ -4,16 +4,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import tiny
 from amity import pipeline
 from amity.config import Config, load_config
+from amity.embedding import embed_graph
 from amity.errors import ArtifactError, ConfigError, DataError
 from amity.pipeline import stages
+from amity.pipeline.spectral import SHARES
 
 STAGES = list(pipeline.STAGES)
 
@@ -240,6 +244,73 @@ def test_the_report_tells_what_the_run_cost(finished: Path):
     assert list(report["peak_rss_bytes"]) == STAGES
     assert report["index"]["recall_against_exact"] == 1.0
     assert report["config"]["training"]["steps"] == 12
+
+
+def weighing(share: float) -> Config:
+    """Vectors alone, whose spectral part has that weight."""
+    spectral = {"dim": 12, "power": 1.0, "share": share}
+    return settings(embedding={"spectral": spectral}, retrieval={"blend": {"heuristics": ()}})
+
+
+def test_the_report_tells_what_learned_and_spectral_numbers_find_alone(path: Path):
+    pipeline.run(path, config=weighing(0.0))
+    learned = pipeline.open_run(path, until="evaluate").report()
+    assert not learned["parts"]
+    pipeline.run(path, config=weighing(1e8))
+    drowned = pipeline.open_run(path, until="evaluate").report()
+    pipeline.run(path, config=weighing(1.0))
+    report = pipeline.open_run(path, until="evaluate").report()
+    assert set(report["parts"]) == set(report["versus"]) - set(report["baselines"]) == {"encoder", "spectral"}
+    assert report["parts"]["encoder"] == learned["metrics"]
+    for name, entry in drowned["metrics"].items():
+        assert report["parts"]["spectral"][name]["value"] == pytest.approx(entry["value"], abs=0.02)
+    assert report["parts"]["encoder"]["recall@10"] != report["parts"]["spectral"]["recall@10"]
+
+
+def test_the_parts_of_a_blend_are_its_vectors_and_theirs(path: Path):
+    spectral = {"dim": 12, "power": 1.0, "share": 1.0}
+    pipeline.run(path, config=settings(embedding={"spectral": spectral}))
+    work = pipeline.open_run(path, until="evaluate")
+    assert list(work.report()["parts"]) == ["vectors", "encoder", "spectral"]
+    assert {"vectors/mrr", "encoder/mrr", "spectral/mrr"} <= set(work.values().column_names)
+    page = (path / "report.html").read_text()
+    assert all(words in page for words in ("vectors alone", "encoder alone", "eigenvectors alone"))
+
+
+@pytest.mark.parametrize(
+    ("spectral", "shares"),
+    [
+        ({"dim": 12}, {0.0, *SHARES}),
+        ({"dim": 12, "share": 0.5}, {0.5}),
+        ({"dim": 12, "share": 0.0}, {0.0}),
+        ({"dim": 0}, {0.0}),
+        ({"dim": 0, "share": 0.5}, {0.0}),
+    ],
+)
+def test_a_run_keeps_the_settings_under_which_its_vectors_are_made_again(
+    path: Path, spectral: dict, shares: set[float]
+):
+    pipeline.run(path, config=settings(embedding={"spectral": spectral}))
+    work = pipeline.open_run(path, until="embed")
+    made, settled = work.embeddings().vectors, work.embedding()
+    np.testing.assert_array_equal(embed_graph(work.model(), work.split().train, None, settled).vectors, made)
+    assert made.shape[1] == 8 + (settled.spectral.dim if settled.spectral.share else 0)
+    assert settled.spectral.share in shares
+
+
+def test_vectors_of_a_version_without_a_spectral_part_are_judged_as_they_are(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def embed_as_before(work: pipeline.Work, directory: Path) -> dict[str, int]:
+        nodes, dim = embed_graph(work.model(), work.split().train, directory / "embeddings").vectors.shape
+        return {"nodes": nodes, "dim": dim}
+
+    monkeypatch.setitem(stages.STAGES, "embed", replace(stages.STAGES["embed"], make=embed_as_before))
+    pipeline.run(path, config=settings(embedding={"spectral": {"dim": 12}}))
+    work = pipeline.open_run(path, until="evaluate")
+    assert list(work.report()["parts"]) == ["vectors"]
+    again = embed_graph(work.model(), work.split().train, None, work.embedding()).vectors
+    np.testing.assert_array_equal(again, work.embeddings().vectors)
 
 
 def test_the_quickstart_of_the_readme_runs_as_written(tmp_path: Path):

@@ -12,12 +12,15 @@ from scipy.sparse.linalg import eigsh
 from amity.config import Config
 from amity.embedding import EmbeddingConfig, SpectralConfig, embed_graph, leading
 from amity.encoder import EncoderConfig, Model, build_model
-from amity.graph import Adjacency, Graph
+from amity.graph import Adjacency, Category, Graph, NodeKind, Relation, from_pairs, reverse, union
+from amity.graph.vocabulary import integer_vocabulary
 from amity.kernels import mix
 from amity.pipeline.spectral import SHARES, settle_spectral
+from amity.pipeline.validation import LENGTH
 from amity.splitting import Split, SplittingConfig, split_edges
 
 FRIENDS = Callable[..., Graph]
+USERS, SONGS = 90, 240
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,26 @@ def model(split: Split) -> Model:
     return build_model(split.train, EncoderConfig(dim=16), seed=0)
 
 
+@pytest.fixture(scope="module")
+def likes() -> Graph:
+    """People who like songs, mostly those of their own kind, of which there are eight."""
+    rng = np.random.default_rng(4)
+    users, songs = rng.integers(0, USERS, 3000), rng.integers(0, SONGS, 3000)
+    kept = (users % 8 == songs % 8) | (rng.random(3000) < 0.1)
+    kinds = tuple(
+        NodeKind(name, first, integer_vocabulary(np.arange(count)))
+        for name, first, count in (("user", 0, USERS), ("song", USERS, SONGS))
+    )
+    adjacency = from_pairs(users[kept], USERS + songs[kept], num_nodes=USERS + SONGS)
+    relation = Relation("likes", "user", "song", undirected=False, adjacency=adjacency)
+    return Graph(kinds, (relation,), union(adjacency, reverse(adjacency)))
+
+
+@pytest.fixture(scope="module")
+def likes_split(likes: Graph, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return split_edges(likes, SplittingConfig(), tmp_path_factory.mktemp("likes"), seed=0)
+
+
 def normalized(adjacency: Adjacency, shift: float) -> sp.csr_array:
     """(D + τ)^-½ A (D + τ)^-½ by scipy."""
     ones = np.ones(adjacency.num_edges)
@@ -44,7 +67,12 @@ def normalized(adjacency: Adjacency, shift: float) -> sp.csr_array:
 
 
 def settled(split: Split, model: Model, **given: float) -> SpectralConfig:
-    config = Config.model_validate({"embedding": {"spectral": {"dim": 20, **given}}})
+    return settled_under(EmbeddingConfig(), split, model, **given)
+
+
+def settled_under(embedding: EmbeddingConfig, split: Split, model: Model, **given: float) -> SpectralConfig:
+    spectral = SpectralConfig.model_validate({"dim": 20, **given})
+    config = Config(embedding=embedding.model_copy(update={"spectral": spectral}))
     return settle_spectral(model, split, config)[0].spectral
 
 
@@ -64,10 +92,24 @@ def test_eigenvectors_are_orthonormal_and_only_scaled_by_the_matrix(graph: Graph
     assert np.linalg.norm(moved - found.vectors * found.values, axis=0).max() < 0.05
 
 
+def test_the_same_graph_gives_the_very_same_vectors(graph: Graph):
+    first, again = (leading(graph.messages, 20, shift=0.5) for _ in range(2))
+    np.testing.assert_array_equal(first.rows(0.5), again.rows(0.5))
+
+
+def test_between_two_kinds_inner_products_are_those_of_the_singular_vectors(likes: Graph):
+    """A user's with a song's: U Σ² Vᵀ, of the part of S that says which user likes which song."""
+    found = leading(likes.messages, USERS + SONGS, shift=0.5)
+    U, sigma, Vt = np.linalg.svd(normalized(likes.messages, 0.5).toarray()[:USERS, USERS:], full_matrices=False)
+    stretch = found.degrees**0.25
+    expected = (U * sigma**2) @ Vt * np.outer(stretch[:USERS], stretch[USERS:])
+    rows = found.rows(1.0)
+    products = rows[:USERS] @ rows[USERS:].T
+    np.testing.assert_allclose(products / np.linalg.norm(products), expected / np.linalg.norm(expected), atol=1e-5)
+
+
 @pytest.mark.parametrize("nodes", [1, 3, 30])
-def test_a_graph_with_fewer_nodes_than_columns_keeps_all_of_its_spectrum(
-    make_random_friend_graph: FRIENDS, nodes: int
-):
+def test_a_graph_with_fewer_nodes_than_columns_keeps_all_of_its_spectrum(make_random_friend_graph: FRIENDS, nodes: int):
     adjacency = make_random_friend_graph(nodes, 2 * nodes, 0).messages
     found = leading(adjacency, 40, shift=0.5)
     assert found.vectors.shape == (nodes, nodes)
@@ -93,6 +135,13 @@ def test_nobody_without_friends_has_a_spectral_vector(lonely: Adjacency):
     assert np.abs(rows[lonely.degrees() > 0]).max() > 0.1
 
 
+def test_a_graph_without_edges_has_spectral_vectors_of_zeros(make_friend_graph: FRIENDS):
+    nobody = np.empty(0, np.int64)
+    for power in (0.0, 0.5, 1.0):
+        rows = leading(make_friend_graph(nobody, nobody, num_nodes=30).messages, 8, shift=0.5).rows(power)
+        np.testing.assert_array_equal(rows, np.zeros((30, 8)))
+
+
 @pytest.fixture(scope="module")
 def lonely(make_random_friend_graph: FRIENDS) -> Adjacency:
     few = make_random_friend_graph(30, 100, 2).messages
@@ -107,6 +156,25 @@ def test_inner_products_add_up(graph: Graph, model: Model):
     unit = (plain**2).sum() / len(plain)
     expected = plain @ plain.T + 2.0 * unit * rows @ rows.T
     np.testing.assert_allclose(beside @ beside.T, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_neither_strangers_who_are_heard_nor_a_last_message_pass_touch_the_spectral_part(
+    make_random_friend_graph: FRIENDS,
+):
+    town = Category("town", np.arange(200, dtype=np.int32) % 7, tuple("abcdefg"))
+    graph = make_random_friend_graph(200, 300, 1, columns=(town,))
+    model = build_model(graph, EncoderConfig(dim=16), seed=0)
+    spectral = {"dim": 12, "power": 0.5, "share": 0.5}
+    pages = [{}, {"densification": {"neighbors": 3, "degree": 1}}, {"message_pass": 0.4}]
+    rows = leading(graph.messages, 12, shift=0.5).rows(0.5)
+    learned = []
+    for page in pages:
+        alone = embed_graph(model, graph, None, EmbeddingConfig.model_validate(page)).vectors
+        vectors = embed_graph(model, graph, None, EmbeddingConfig.model_validate(page | {"spectral": spectral})).vectors
+        np.testing.assert_array_equal(vectors[:, :16], alone)
+        np.testing.assert_allclose(vectors[:, 16:], rows * ((alone**2).sum() / len(alone) * 0.5) ** 0.5, atol=1e-5)
+        learned.append(alone)
+    assert not any(np.allclose(learned[0], other) for other in learned[1:])
 
 
 @pytest.mark.parametrize("precision", ["single", "half"])
@@ -132,19 +200,30 @@ def test_what_is_given_stays(split: Split, model: Model):
     }  # fmt: skip
     assert settled(split, model, share=0.3).share == 0.3
     assert settled(split, model, power=0.7).power == 0.7
-    assert settled(split, model, share=0.0).share == 0.0
+    without = settled(split, model, share=0.0, power=0.7)
+    assert (without.share, without.power) == (0.0, 0.7)
 
 
-def test_what_is_chosen_finds_no_fewer_of_the_validation_friends(split: Split, model: Model):
-    chosen = settled(split, model, power=1.0).share
-    found = {share: valid_recall(split, model, share) for share in (0.0, *SHARES)}
+@pytest.mark.parametrize("page", [{}, {"message_pass": 0.9, "heard_power": 0.5}, {"precision": "half"}])
+def test_what_is_chosen_finds_no_fewer_of_the_validation_friends(split: Split, model: Model, page: dict):
+    embedding = EmbeddingConfig.model_validate(page)
+    chosen = settled_under(embedding, split, model, power=1.0).share
+    found = {share: valid_recall(split, model, share, embedding) for share in (0.0, *SHARES)}
     assert found[chosen] == max(found.values())
 
 
-def valid_recall(split: Split, model: Model, share: float) -> float:
+def test_for_two_kinds_too_and_there_eigenvectors_find_what_an_untrained_encoder_does_not(likes_split: Split):
+    model = build_model(likes_split.train, EncoderConfig(dim=16), seed=0)
+    chosen = settled(likes_split, model, power=1.0).share
+    found = {share: valid_recall(likes_split, model, share) for share in (0.0, *SHARES)}
+    assert found[chosen] == max(found.values()) > found[0.0]
+
+
+def valid_recall(split: Split, model: Model, share: float, embedding: EmbeddingConfig | None = None) -> float:
     """By brute force: every query, every candidate."""
-    config = EmbeddingConfig(spectral=SpectralConfig(dim=20, power=1.0, share=share))
-    vectors = embed_graph(model, split.train, None, config).vectors
+    spectral = SpectralConfig(dim=20, power=1.0, share=share)
+    config = (embedding or EmbeddingConfig()).model_copy(update={"spectral": spectral})
+    vectors = embed_graph(model, split.train, None, config).vectors.astype(np.float32)
     return float(np.mean([recall_of(query, vectors, split) for query in asking(split)]))
 
 
@@ -153,10 +232,12 @@ def asking(split: Split) -> ndarray:
 
 
 def recall_of(query: int, vectors: ndarray, split: Split) -> float:
-    scores = vectors @ vectors[query]
+    scores = np.full(len(vectors), -np.inf)
+    rows = split.train.candidates.rows
+    scores[rows] = vectors[rows] @ vectors[query]
     scores[np.append(split.train.target.adjacency.neighbors(query), query)] = -np.inf
     truth = split.valid.truth.neighbors(query)
-    return float(np.isin(truth, np.argsort(-scores)[:50]).mean())
+    return float(np.isin(truth, np.argsort(-scores)[:LENGTH]).mean())
 
 
 def test_the_choice_looks_at_no_test_friend(split: Split, model: Model):

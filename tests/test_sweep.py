@@ -34,11 +34,15 @@ RANGES = {
 }
 
 
+BASE = {**tiny.FLAGS, "encoder": {**tiny.FLAGS["encoder"], "layer": "gat"}}
+"""Attention, so that its heads decide something."""
+
+
 def write_space(directory: Path, **changed: Any) -> Path:
     """A data set `data`, the tiny settings as the base, and a space over both."""
     if not (directory / "data").exists():
         tiny.write_tables(directory / "data")
-    (directory / "base.toml").write_text(tomli_w.dumps(tiny.FLAGS))
+    (directory / "base.toml").write_text(tomli_w.dumps(BASE))
     page = {"data": "data", "config": "base.toml", "trials": 5, "space": RANGES, **changed}
     (directory / "space.toml").write_text(tomli_w.dumps(page))
     return directory / "space.toml"
