@@ -12,6 +12,8 @@ from amity.pipeline.running import Done, run
 
 FRIENDS = 20
 """Friendships a person has on average."""
+STEPS = 600
+"""At most so many steps are trained: what more of them add to a demonstration is not worth the wait."""
 
 
 def demo(path: Path | str, *, people: int = 3000, seed: int = 0) -> dict[str, Done]:
@@ -28,7 +30,7 @@ def demo(path: Path | str, *, people: int = 3000, seed: int = 0) -> dict[str, Do
             synthesize(staged, people=people, friendships=people * FRIENDS // 2, seed=seed)
             staged.rename(data)
         _refuse_another(data, people)
-    return run(path, data, load_config(flags={"seed": seed}))
+    return run(path, data, load_config(flags={"seed": seed, "training": {"steps": STEPS}}))
 
 
 def _refuse_another(data: Path, people: int) -> None:
