@@ -49,15 +49,17 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
         plain = _with(config, given.model_copy(update={"share": 0.0}))
         learned = embed_graph(model, split.train, None, plain, device=check_device(config.device)).vectors
 
+    powers = POWERS if given.power is None else (given.power,)
+    nodes = slice(None) if pool is None else pool.nodes
+    beside = {power: spectrum.rows(power)[nodes] * np.float32(mean_length(learned)) for power in powers}
+
     def found(power: float, share: float) -> float:
-        rows = spectrum.rows(power)
-        rows = (rows if pool is None else rows[pool.nodes]) * np.float32(mean_length(learned) * share**0.5)
+        rows = beside[power] * np.float32(share**0.5)
         vectors: Float32[ndarray, "nodes dim"] = np.hstack([learned, rows]) if share else learned
         if pool is None:
             return recall_of_all(vectors, split, seed=config.seed)
         return recall_of_pool(vectors, pool, split, seed=config.seed)
 
-    powers = POWERS if given.power is None else (given.power,)
     tried = [(powers[0], 0.0), *product(powers, SHARES)] if given.share is None else [(p, given.share) for p in powers]
     power, share = max(tried, key=lambda pair: found(*pair))
     return given.model_copy(update={"power": power, "share": share})
