@@ -307,6 +307,7 @@ def test_vectors_of_a_version_without_a_spectral_part_are_judged_as_they_are(
 
     monkeypatch.setitem(stages.STAGES, "embed", replace(stages.STAGES["embed"], make=embed_as_before))
     pipeline.run(path, config=settings(embedding={"spectral": {"dim": 12}}))
+    pipeline.run_stage(path, "evaluate")
     work = pipeline.open_run(path, until="evaluate")
     assert list(work.report()["parts"]) == ["vectors"]
     again = embed_graph(work.model(), work.split().train, None, work.embedding()).vectors

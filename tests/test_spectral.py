@@ -1,5 +1,7 @@
 """Spectral vectors are the leading eigenvectors, and stand beside the learned numbers without touching them."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,33 @@ def test_eigenvectors_are_orthonormal_and_only_scaled_by_the_matrix(graph: Graph
 def test_the_same_graph_gives_the_very_same_vectors(graph: Graph):
     first, again = (leading(graph.messages, 20, shift=0.5) for _ in range(2))
     np.testing.assert_array_equal(first.rows(0.5), again.rows(0.5))
+
+
+MEMORY = """
+import numpy as np
+from amity.artifacts.memory import peak_memory_bytes, reset_peak_memory
+from amity.embedding import leading
+from amity.embedding.spectral import BLOCKS, SPARE
+from amity.graph import from_pairs
+
+def random(nodes):
+    ends = np.random.default_rng(0).integers(0, nodes, (2, 4 * nodes))
+    return from_pairs(*np.hstack([ends, ends[::-1]]), num_nodes=nodes)
+
+leading(random(1000), 80, shift=0.5)
+large = random(150_000)
+reset_peak_memory()
+before = peak_memory_bytes()
+leading(large, 80, shift=0.5)
+print((peak_memory_bytes() - before) / (BLOCKS * (1 + SPARE) * 80 * 150_000 * 4))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_no_more_memory_is_taken_than_is_reckoned_with():
+    ended = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
+    assert 0.5 < float(ended.stdout) < 1.25
 
 
 def test_between_two_kinds_inner_products_are_those_of_the_singular_vectors(likes: Graph):
