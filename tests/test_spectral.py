@@ -237,15 +237,20 @@ def test_what_is_given_stays(split: Split, model: Model):
 def test_what_is_chosen_finds_no_fewer_of_the_validation_friends(split: Split, model: Model, page: dict):
     embedding = EmbeddingConfig.model_validate(page)
     chosen = settled_under(embedding, split, model, power=1.0).share
-    found = {share: valid_recall(split, model, share, embedding) for share in (0.0, *SHARES)}
+    found = recalls(split, model, embedding)
     assert found[chosen] == max(found.values())
 
 
 def test_for_two_kinds_too_and_there_eigenvectors_find_what_an_untrained_encoder_does_not(likes_split: Split):
     model = build_model(likes_split.train, EncoderConfig(dim=16), seed=0)
     chosen = settled(likes_split, model, power=1.0).share
-    found = {share: valid_recall(likes_split, model, share) for share in (0.0, *SHARES)}
+    found = recalls(likes_split, model)
     assert found[chosen] == max(found.values()) > found[0.0]
+
+
+def recalls(split: Split, model: Model, embedding: EmbeddingConfig | None = None) -> dict[float | None, float]:
+    """By the share of the spectral part, the first power of its eigenvalues."""
+    return {share: valid_recall(split, model, share, embedding) for share in (0.0, *SHARES)}
 
 
 def valid_recall(split: Split, model: Model, share: float, embedding: EmbeddingConfig | None = None) -> float:
@@ -294,6 +299,6 @@ def test_the_choice_among_a_pool_of_nearly_all_is_as_good_as_among_all(split: Sp
         }
     )
     share = settle_spectral(model, split, pooled)[0].spectral.share
-    found = {share: valid_recall(split, model, share) for share in (0.0, *SHARES)}
+    found = recalls(split, model)
     assert found[share] > 0.95 * max(found.values())
     assert min(found.values()) < 0.85 * max(found.values())
