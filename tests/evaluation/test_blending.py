@@ -67,7 +67,6 @@ def test_no_heuristics_are_the_vectors_alone(split):
     assert (blend.weights == 1).all()
 
 
-
 def test_heuristics_that_find_friends_by_chance_alone_seldom_join(make_random_friend_graph, tmp_path):
     """In a random graph nobody's friends know each other more than others do."""
     joined = []
