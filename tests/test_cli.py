@@ -296,7 +296,10 @@ def _interrupt(process: subprocess.Popen[str]) -> str:
 def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path):
     endless = flags(training={"steps": 100_000, "first_validation": 50_000, "checkpoint_every_s": 0.01})
     typed = [sys.executable, "-m", "amity", "run", tmp_path / "run", "--data", data, *endless]
+    # What a shell runs in the background ignores interrupts, and would hand that down.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(typed, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, inherited)
         assert process.stderr is not None
         while not (tmp_path / "run" / "checkpoint.safetensors").exists():
             assert process.poll() is None, process.stderr.read()
