@@ -43,7 +43,6 @@ TITLES = {
     BASE: "the encoder alone",
     "augmented": "over views, no other task",
     "cca": "with CCA-SSG",
-    "cheap": "with CCA-SSG, cheap views",
     "grace": "with GRACE",
     "xsimgcl": "with XSimGCL",
 }
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/collaborative"))
     parser.add_argument("--networks", nargs="+", choices=PUBLISHED, default=list(PUBLISHED))
-    parser.add_argument("--arms", nargs="+", choices=TITLES, default=[BASE, "xsimgcl", "cheap"])
+    parser.add_argument("--arms", nargs="+", choices=TITLES, default=[BASE, "xsimgcl", "cca"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", type=Path, default=HERE / "COLLABORATIVE.md")
     given = parser.parse_args()
@@ -85,8 +84,8 @@ def train(given: argparse.Namespace, name: str, arm: str) -> Found:
 
 
 def settings(name: str, arm: str, seed: int) -> Config:
-    """The settings of a network under those of all, and these under the arm's."""
-    over = merge(read_page(SETTINGS), read_page(ARMS / f"{arm}.toml"))
+    """The settings of a network under the arm's, and these under those of all."""
+    over = merge(read_page(ARMS / f"{arm}.toml"), read_page(SETTINGS))
     return load_config(NETWORKS / f"{name}.toml", merge(over, {"seed": seed}))
 
 

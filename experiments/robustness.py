@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from table import settings
-from tables import LOWEST, METRIC
+from tables import METRIC
 
 from amity import pipeline
 from amity.encoder import Model
@@ -45,6 +45,8 @@ LATER = {"foursquare_nyc": 0.5}
 """Networks whose test friendships came later, and the share of them that the new snapshot has."""
 OLDER = 0.3
 """Elsewhere, the share of the train edges that the old snapshot lacks."""
+LOWEST = 2
+"""The most train friends of a query of low degree."""
 MANY = 100
 """So many queries of low degree a network has at least, where they are told of apart."""
 RESAMPLES = 2000
@@ -93,7 +95,7 @@ def arms_of(given: argparse.Namespace, network: str, suffix: str) -> list[str]:
     for arm in ARMS:
         paths = [given.runs / network / f"{arm}{suffix}-{seed}" for seed in range(given.seeds)]
         for seed, path in enumerate(paths):
-            pipeline.run(path, given.data / network, settings(network, f"{arm}{suffix}", seed))
+            pipeline.run(path, given.data / network, settings(network, f"{arm}{suffix}", seed, whole=False))
         texts.append(f"{arm}={','.join(map(str, paths))}")
     return texts
 

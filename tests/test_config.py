@@ -44,13 +44,6 @@ def test_what_is_saved_loads_as_the_same_settings(file: Path):
     assert again.ingestion.model_dump(exclude_unset=True) == config.ingestion.model_dump(exclude_unset=True)
 
 
-def test_settings_without_a_value_are_left_out_and_come_back_without_one(file: Path):
-    save_config(load_config(flags={"embedding": {"spectral": {"power": 0.5}}}), file)
-    assert "share" not in tomllib.loads(file.read_text())["embedding"]["spectral"]
-    spectral = load_config(file).embedding.spectral
-    assert (spectral.power, spectral.share) == (0.5, None)
-
-
 def test_sections_stand_in_the_order_of_the_flow(file: Path):
     save_config(Config(), file)
     flow = [

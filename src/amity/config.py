@@ -70,11 +70,8 @@ def load_config(path: Path | None = None, flags: Mapping[str, Any] | None = None
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write every setting that has a value.
-
-    Of `[ingestion]` only what was set, so that an `amity.toml` by the tables still counts.
-    """
-    page = config.model_dump(mode="json", exclude_none=True)
+    """Write every setting; of `[ingestion]` only what was set, so that an `amity.toml` by the tables still counts."""
+    page = config.model_dump(mode="json")
     page["ingestion"] = config.ingestion.model_dump(mode="json", exclude_unset=True)
     write_atomically(path, tomli_w.dumps(page).encode())
 

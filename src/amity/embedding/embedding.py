@@ -98,7 +98,7 @@ def embed_graph(
     if directory is None:
         array = np.empty((graph.num_nodes, width), dtype)
         _embed(model, graph, Rows(array[:, : shape[1]], lambda: None), Storage(None, shape, dtype), config, means)
-        _stand_beside(array, beside, config.spectral.share or 0.0)
+        _stand_beside(array, beside, config.spectral)
         return Embeddings(array, graph)
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
@@ -106,7 +106,7 @@ def embed_graph(
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=(graph.num_nodes, width))
         _embed(model, graph, Rows(file[:, : shape[1]], lambda: None), storage, config, means)
-        _stand_beside(file, beside, config.spectral.share or 0.0)
+        _stand_beside(file, beside, config.spectral)
         file.flush()
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
@@ -150,19 +150,19 @@ def _embed(
 def _spectral_rows(
     graph: Graph, config: SpectralConfig, spectrum: Spectrum | None
 ) -> Float32[ndarray, "nodes spectral"]:
-    if not (config.dim and config.share) or config.power is None:
+    if "auto" in (config.power, config.share) or not (config.dim and config.share):
         return np.empty((graph.num_nodes, 0), np.float32)
-    return (spectrum or leading(graph.messages, config.dim, shift=config.shift)).rows(config.power)
+    return (spectrum or leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
 
 
 def _stand_beside(
-    array: Float[ndarray, "nodes width"], beside: Float32[ndarray, "nodes spectral"], share: float
+    array: Float[ndarray, "nodes width"], beside: Float32[ndarray, "nodes spectral"], config: SpectralConfig
 ) -> None:
     """Fill the last columns, whose inner products are to weigh `share` times as much as those of the others."""
     if not beside.shape[1]:
         return
     dim = array.shape[1] - beside.shape[1]
-    length = mean_length(array[:, :dim]) * share**0.5
+    length = mean_length(array[:, :dim]) * float(config.share) ** 0.5
     Rows(array[:, dim:], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,10 +29,10 @@ class SpectralConfig(Section):
     """Width of the spectral part; 0 leaves it out. Left out too where it would take more than `memory_gib`."""
     shift: PositiveFloat = 0.5
     """What is added to every degree, in mean degrees: without it small islands take up the leading eigenvectors."""
-    power: NonNegativeFloat | None = None
-    """Power of the eigenvalues; chosen on the validation part unless it is given."""
-    share: NonNegativeFloat | None = None
-    """Weight of its inner products, where mean squared lengths are equal; chosen like the power, by `amity embed`."""
+    power: NonNegativeFloat | Literal["auto"] = "auto"
+    """Power of the eigenvalues; `auto` is what finds most friends of the validation part, settled by `amity embed`."""
+    share: NonNegativeFloat | Literal["auto"] = "auto"
+    """Weight of its inner products, where mean squared lengths are equal; settled like the power."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def settle_spectral(model: Model, split: Split, config: Config) -> tuple[Embeddi
             )
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = leading(split.train.messages, chosen.dim, shift=chosen.shift)
-    if chosen.share is None or chosen.power is None:
+    if "auto" in (chosen.share, chosen.power):
         chosen = _choose(model, split, config, spectrum)
     return _with(config, chosen), spectrum
 
@@ -49,7 +49,7 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
         plain = _with(config, given.model_copy(update={"share": 0.0}))
         learned = embed_graph(model, split.train, None, plain, device=check_device(config.device)).vectors
 
-    powers = POWERS if given.power is None else (given.power,)
+    powers = POWERS if given.power == "auto" else (given.power,)
     nodes = slice(None) if pool is None else pool.nodes
     beside = {power: spectrum.rows(power)[nodes] * np.float32(mean_length(learned)) for power in powers}
 
@@ -60,7 +60,9 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
             return recall_of_all(vectors, split, seed=config.seed)
         return recall_of_pool(vectors, pool, split, seed=config.seed)
 
-    tried = [(powers[0], 0.0), *product(powers, SHARES)] if given.share is None else [(p, given.share) for p in powers]
+    tried = (
+        [(powers[0], 0.0), *product(powers, SHARES)] if given.share == "auto" else [(p, given.share) for p in powers]
+    )
     power, share = max(tried, key=lambda pair: found(*pair))
     return given.model_copy(update={"power": power, "share": share})
 

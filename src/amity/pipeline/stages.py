@@ -154,7 +154,9 @@ def _parts(work: Work, retriever: Retriever, recommender: Recommender) -> dict[s
     if learned < width:
         for name, columns in (("encoder", slice(learned)), ("spectral", slice(learned, None))):
             part = replace(embeddings, vectors=np.ascontiguousarray(embeddings.vectors[:, columns]))
-            parts[name] = Retriever.build(part, seed=work.config.seed, device=check_device(work.config.device))
+            parts[name] = Retriever.build(
+                part, work.config.index, seed=work.config.seed, device=check_device(work.config.device)
+            )
     judged = work.config.evaluation
     return {name: verbs.evaluate(one, work.split().test, judged, seed=work.config.seed) for name, one in parts.items()}
 
