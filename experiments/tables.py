@@ -59,6 +59,8 @@ def page(results: Results) -> str:
             *(line for metric in METRICS for line in [f"## {metric}", "", *found_table(results, metric), ""]),
             "![recall by network](charts/network.svg)",
             "",
+            f"Grey is the best baseline of each network, blue `{BASE}`, violet the system.",
+            "",
             f"## {METRIC}, queries with at most 2 train friends",
             "",
             *found_table(results, METRIC, LOW),
@@ -93,19 +95,15 @@ def page(results: Results) -> str:
 
 def charts(results: Results) -> dict[str, str]:
     """By the name of a file: the base and the system beside the best baseline, by network and by degree."""
-    columns = {
-        "the best baseline": None,
-        f"`{BASE}`": (BASE, f"encoder/{METRIC}"),
-        "the system": system(results)["blended"],
-    }
+    columns = {"c1": None, "c2": (BASE, f"encoder/{METRIC}"), "c0": system(results)["blended"]}
     networks = [(name, [by_arm], ()) for name, by_arm in results.items()]
     degrees = [(bucket, asking(results, number), (number,)) for number, bucket in enumerate(DEGREE_BUCKETS)]
     return {
         f"{name}.svg": grouped_bars(
-            [(label,) for label, _, _ in groups],
+            [tuple(label.split("_", 1)) for label, _, _ in groups],
             [
-                Series(title, f"c{place}", [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
-                for place, (title, column) in enumerate(columns.items())
+                Series(color, color, [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
+                for color, column in columns.items()
             ],
             sentence=f"{METRIC} of the best baseline, of {BASE} and of the system, by {name}.",
         )
