@@ -95,7 +95,7 @@ def arms_of(given: argparse.Namespace, network: str, suffix: str) -> list[str]:
     for arm in ARMS:
         paths = [given.runs / network / f"{arm}{suffix}-{seed}" for seed in range(given.seeds)]
         for seed, path in enumerate(paths):
-            pipeline.run(path, given.data / network, settings(network, f"{arm}{suffix}", seed, whole=False))
+            pipeline.run(path, given.data / network, settings(network, f"{arm}{suffix}", seed))
         texts.append(f"{arm}={','.join(map(str, paths))}")
     return texts
 

@@ -1,6 +1,6 @@
 """What `table.py` writes: tables in Markdown of what runs found, with intervals of paired differences, and charts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ METRICS, METRIC = ("recall@20", "recall@50", "mrr"), "recall@50"
 """What is read of a run, and what is compared."""
 LOW = (0, 1)
 """The buckets of those of low degree: at most two train friends."""
+FEW = 100
+"""Networks with fewer queries a seed stay out of the mean of differences."""
 RESAMPLES = 2000
 
 
@@ -117,9 +119,12 @@ def asking(results: Results, bucket: int) -> list[Mapping[str, Sequence[Found]]]
 
 
 def against_base(results: Results) -> dict[str, tuple[Column, Column]]:
-    """Every arm but the base, by its encoder alone, beside the base."""
-    arms = next(iter(results.values()))
-    return {arm: ((arm, f"encoder/{METRIC}"), (BASE, f"encoder/{METRIC}")) for arm in arms if arm not in (BASE, "sgc")}
+    """Every arm but the base, by its encoder alone, beside the base; and the system beside its own single task."""
+    arms = {arm: (arm, f"encoder/{METRIC}") for arm in next(iter(results.values())) if arm != "sgc"}
+    pairs = {arm: (column, arms[BASE]) for arm, column in arms.items() if arm != BASE}
+    if {"system", "lightgcn"} <= arms.keys():
+        pairs["system, to lightgcn"] = arms["system"], arms["lightgcn"]
+    return pairs
 
 
 def system(results: Results, metric: str = METRIC) -> dict[str, Column]:
@@ -146,7 +151,7 @@ def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> l
     last = list(arms)[-1]
     whole = {f"{last}, {title}": column for title, column in system(results, metric).items() if title != "encoder"}
     columns = {**arms, **whole}
-    rows = _head(["network", "seeds", "queries", "best baseline", *columns, "against it"])
+    rows = _head(["network", "seeds", "queries", "best baseline without a graph network", *columns, "against it"])
     for name, by_arm in results.items():
         runs, (title, best) = by_arm[BASE], _best(by_arm, metric, buckets)
         queries = np.mean([len(run.of(metric, buckets)) for run in runs])
@@ -184,8 +189,11 @@ def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buck
     """A row a network, and one for their mean: by how much the first of each pair finds more than the second."""
     rows = _head(["network", *pairs])
     samples = {name: [relative(by_arm, *pair, buckets) for pair in pairs.values()] for name, by_arm in results.items()}
-    means = [np.mean(list(_finite(of_pair)), axis=0) for of_pair in zip(*samples.values(), strict=True)]
-    for name, found in [*samples.items(), ("**mean**", means)]:
+    many = [
+        name for name, one in results.items() if np.mean([len(run.of(METRIC, buckets)) for run in one[BASE]]) >= FEW
+    ]
+    means = [np.mean([samples[name][place] for name in many], axis=0) for place in range(len(pairs) if many else 0)]
+    for name, found in [*samples.items(), (f"**mean of {len(many)}**", means)]:
         rows.append(f"| {name} | {' | '.join(map(_interval, found))} |")
     return rows
 
@@ -225,12 +233,6 @@ def _average(
     """The mean over networks of a column; of the best baseline of each without one."""
     means = [_best(one, METRIC, buckets)[1] if column is None else _mean(one, column, buckets) for one in some]
     return float(np.mean(means)) if means else np.nan
-
-
-def _finite(samples: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Those of which every sample is a number; one that is none where there are no such."""
-    kept = [one for one in samples if np.isfinite(one).all()]
-    yield from kept or [np.full(RESAMPLES + 1, np.nan)]
 
 
 def _interval(samples: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from scipy.sparse.linalg import eigsh
 
 from amity.config import Config
-from amity.embedding import EmbeddingConfig, SpectralConfig, embed_graph, leading
+from amity.embedding import EmbeddingConfig, SpectralConfig, embed_graph, find_leading
 from amity.encoder import EncoderConfig, Model, build_model
 from amity.graph import Adjacency, Category, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
@@ -81,28 +81,28 @@ def settled_under(embedding: EmbeddingConfig, split: Split, model: Model, **give
 @pytest.mark.parametrize("shift", [0.1, 0.5, 4.0])
 def test_eigenvalues_are_those_of_scipy_from_below(graph: Graph, shift: float):
     """Even where they lie so close together as in a random graph."""
-    found = leading(graph.messages, 20, shift=shift)
+    found = find_leading(graph.messages, 20, shift=shift)
     expected = eigsh(normalized(graph.messages, shift), k=20, which="LA", return_eigenvectors=False)
     np.testing.assert_allclose(found.values, np.sort(expected), rtol=0.03)
     assert (found.values <= np.sort(expected) + 1e-5).all()
 
 
 def test_eigenvectors_are_orthonormal_and_only_scaled_by_the_matrix(graph: Graph):
-    found = leading(graph.messages, 20, shift=0.5)
+    found = find_leading(graph.messages, 20, shift=0.5)
     np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(20), atol=1e-4)
     moved = normalized(graph.messages, 0.5) @ found.vectors
     assert np.linalg.norm(moved - found.vectors * found.values, axis=0).max() < 0.05
 
 
 def test_the_same_graph_gives_the_very_same_vectors(graph: Graph):
-    first, again = (leading(graph.messages, 20, shift=0.5) for _ in range(2))
+    first, again = (find_leading(graph.messages, 20, shift=0.5) for _ in range(2))
     np.testing.assert_array_equal(first.rows(0.5), again.rows(0.5))
 
 
 MEMORY = """
 import numpy as np
 from amity.artifacts.memory import peak_memory_bytes, reset_peak_memory
-from amity.embedding import leading
+from amity.embedding import find_leading
 from amity.embedding.spectral import BLOCKS, SPARE
 from amity.graph import from_pairs
 
@@ -110,11 +110,11 @@ def random(nodes):
     ends = np.random.default_rng(0).integers(0, nodes, (2, 4 * nodes))
     return from_pairs(*np.hstack([ends, ends[::-1]]), num_nodes=nodes)
 
-leading(random(1000), 80, shift=0.5)
+find_leading(random(1000), 80, shift=0.5)
 large = random(150_000)
 reset_peak_memory()
 before = peak_memory_bytes()
-leading(large, 80, shift=0.5)
+find_leading(large, 80, shift=0.5)
 print((peak_memory_bytes() - before) / (BLOCKS * (1 + SPARE) * 80 * 150_000 * 4))
 """
 
@@ -128,7 +128,7 @@ def test_no_more_memory_is_taken_than_is_reckoned_with():
 
 def test_between_two_kinds_inner_products_are_those_of_the_singular_vectors(likes: Graph):
     """A user's with a song's: U Σ² Vᵀ, of the part of S that says which user likes which song."""
-    found = leading(likes.messages, USERS + SONGS, shift=0.5)
+    found = find_leading(likes.messages, USERS + SONGS, shift=0.5)
     U, sigma, Vt = np.linalg.svd(normalized(likes.messages, 0.5).toarray()[:USERS, USERS:], full_matrices=False)
     stretch = found.degrees**0.25
     expected = (U * sigma**2) @ Vt * np.outer(stretch[:USERS], stretch[USERS:])
@@ -140,7 +140,7 @@ def test_between_two_kinds_inner_products_are_those_of_the_singular_vectors(like
 @pytest.mark.parametrize("nodes", [1, 3, 30])
 def test_a_graph_with_fewer_nodes_than_columns_keeps_all_of_its_spectrum(make_random_friend_graph: FRIENDS, nodes: int):
     adjacency = make_random_friend_graph(nodes, 2 * nodes, 0).messages
-    found = leading(adjacency, 40, shift=0.5)
+    found = find_leading(adjacency, 40, shift=0.5)
     assert found.vectors.shape == (nodes, nodes)
     expected = np.linalg.eigvalsh(normalized(adjacency, 0.5).toarray()) if adjacency.num_edges else np.zeros(nodes)
     np.testing.assert_allclose(found.values, expected, atol=1e-4)
@@ -149,7 +149,7 @@ def test_a_graph_with_fewer_nodes_than_columns_keeps_all_of_its_spectrum(make_ra
 def test_with_the_first_power_inner_products_are_paths_of_two_steps(make_random_friend_graph: FRIENDS):
     """All eigenvectors, those of negative eigenvalues left out: V Λ² Vᵀ is the positive part of S²."""
     adjacency = make_random_friend_graph(40, 120, 5).messages
-    found = leading(adjacency, 40, shift=0.5)
+    found = find_leading(adjacency, 40, shift=0.5)
     matrix = normalized(adjacency, 0.5).toarray()
     values, vectors = np.linalg.eigh(matrix)
     stretch = found.degrees**0.25
@@ -159,7 +159,7 @@ def test_with_the_first_power_inner_products_are_paths_of_two_steps(make_random_
 
 
 def test_nobody_without_friends_has_a_spectral_vector(lonely: Adjacency):
-    rows = leading(lonely, 5, shift=0.5).rows(1.0)
+    rows = find_leading(lonely, 5, shift=0.5).rows(1.0)
     assert np.abs(rows[lonely.degrees() == 0]).max() < 1e-4
     assert np.abs(rows[lonely.degrees() > 0]).max() > 0.1
 
@@ -167,7 +167,7 @@ def test_nobody_without_friends_has_a_spectral_vector(lonely: Adjacency):
 def test_a_graph_without_edges_has_spectral_vectors_of_zeros(make_friend_graph: FRIENDS):
     nobody = np.empty(0, np.int64)
     for power in (0.0, 0.5, 1.0):
-        rows = leading(make_friend_graph(nobody, nobody, num_nodes=30).messages, 8, shift=0.5).rows(power)
+        rows = find_leading(make_friend_graph(nobody, nobody, num_nodes=30).messages, 8, shift=0.5).rows(power)
         np.testing.assert_array_equal(rows, np.zeros((30, 8)))
 
 
@@ -181,7 +181,7 @@ def test_inner_products_add_up(graph: Graph, model: Model):
     config = EmbeddingConfig(spectral=SpectralConfig(dim=20, power=1.0, share=2.0))
     plain, beside = embed_graph(model, graph).vectors, embed_graph(model, graph, None, config).vectors
     np.testing.assert_array_equal(beside[:, :16], plain)
-    rows = leading(graph.messages, 20, shift=0.5).rows(1.0)
+    rows = find_leading(graph.messages, 20, shift=0.5).rows(1.0)
     unit = (plain**2).sum() / len(plain)
     expected = plain @ plain.T + 2.0 * unit * rows @ rows.T
     np.testing.assert_allclose(beside @ beside.T, expected, atol=1e-3 * np.abs(expected).max())
@@ -195,7 +195,7 @@ def test_neither_strangers_who_are_heard_nor_a_last_message_pass_touch_the_spect
     model = build_model(graph, EncoderConfig(dim=16), seed=0)
     spectral = {"dim": 12, "power": 0.5, "share": 0.5}
     pages = [{}, {"densification": {"neighbors": 3, "degree": 1}}, {"message_pass": 0.4}]
-    rows = leading(graph.messages, 12, shift=0.5).rows(0.5)
+    rows = find_leading(graph.messages, 12, shift=0.5).rows(0.5)
     learned = []
     for page in pages:
         alone = embed_graph(model, graph, None, EmbeddingConfig.model_validate(page)).vectors

@@ -1,7 +1,7 @@
 """The whole graph, layer by layer, out of core; and its eigenvectors."""
 
 from amity.embedding.embedding import EmbeddingConfig, Embeddings, embed_graph, open_embeddings
-from amity.embedding.spectral import SpectralConfig, Spectrum, leading
+from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading
 
 __all__ = [
     "EmbeddingConfig",
@@ -9,6 +9,6 @@ __all__ = [
     "SpectralConfig",
     "Spectrum",
     "embed_graph",
-    "leading",
+    "find_leading",
     "open_embeddings",
 ]

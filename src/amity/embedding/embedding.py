@@ -20,7 +20,7 @@ from torch.nn.functional import elu
 
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
-from amity.embedding.spectral import SpectralConfig, Spectrum, leading, mean_length
+from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.encoder import GraphEncoder, InputSource, Model
 from amity.encoder.densification import DensificationConfig, densify
@@ -152,7 +152,7 @@ def _spectral_rows(
 ) -> Float32[ndarray, "nodes spectral"]:
     if "auto" in (config.power, config.share) or not (config.dim and config.share):
         return np.empty((graph.num_nodes, 0), np.float32)
-    return (spectrum or leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
+    return (spectrum or find_leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
 
 
 def _stand_beside(
@@ -162,7 +162,7 @@ def _stand_beside(
     if not beside.shape[1]:
         return
     dim = array.shape[1] - beside.shape[1]
-    length = mean_length(array[:, :dim]) * float(config.share) ** 0.5
+    length = rms_length(array[:, :dim]) * float(config.share) ** 0.5
     Rows(array[:, dim:], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
 
 

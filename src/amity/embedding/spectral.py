@@ -14,8 +14,10 @@ from amity.graph import Adjacency
 from amity.graph.propagation import propagate
 from amity.section import Section
 
-SPARE, ROUNDS, DEGREE = 0.25, 3, 8
-"""Columns beyond those that are wanted, as a share of them; rounds of the filter; products in its polynomial."""
+SPARE = 0.25
+"""Columns beyond those that are wanted, as a share of them."""
+ROUNDS, PRODUCTS = 3, 8
+"""Rounds of the filter, and products with the matrix in each."""
 POPULARITY = 0.25
 """Power of a node's degree by which its row is stretched."""
 BLOCKS = 5
@@ -55,10 +57,15 @@ class Spectrum:
         scale = np.clip(self.values, 0.0, None) ** power * (self.values > 0)
         rows = self.vectors * scale.astype(np.float32)
         rows *= (self.degrees**POPULARITY).astype(np.float32)[:, None]
-        return rows / np.float32(max(mean_length(rows), np.finfo(np.float32).tiny))
+        return rows / np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
 
 
-def leading(adjacency: Adjacency, dim: int, *, shift: float) -> Spectrum:
+def rms_length(rows: Float[ndarray, "nodes dim"]) -> float:
+    """The square root of the mean squared length."""
+    return float(np.linalg.norm(rows.astype(np.float32, copy=False))) / max(len(rows), 1) ** 0.5
+
+
+def find_leading(adjacency: Adjacency, dim: int, *, shift: float) -> Spectrum:
     """The `dim` largest eigenvalues of a symmetric adjacency, normalised by degree, and their eigenvectors.
 
     Subspace iteration under a Chebyshev polynomial that damps the other eigenvalues (Zhou and Saad, 2007). Memory is
@@ -91,7 +98,7 @@ def _damp(
     """The Chebyshev polynomial of S that is at most 1 between -1 and `bound`, and grows fast above."""
     middle, half = (bound - 1) / 2, (bound + 1) / 2
     before, now = block, (times(block) - np.float32(middle) * block) / np.float32(half)
-    for _ in range(DEGREE - 1):
+    for _ in range(PRODUCTS - 1):
         before, now = now, 2 * (times(now) - np.float32(middle) * now) / np.float32(half) - before
     return now
 
@@ -99,8 +106,3 @@ def _damp(
 def _orthonormal(block: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:
     """Orthonormal columns of the same span, by torch: numpy would make several copies in double precision."""
     return np.ascontiguousarray(torch.linalg.qr(torch.from_numpy(block)).Q.numpy())
-
-
-def mean_length(rows: Float[ndarray, "nodes dim"]) -> float:
-    """The square root of the mean squared length."""
-    return float(np.linalg.norm(rows.astype(np.float32, copy=False))) / max(len(rows), 1) ** 0.5

@@ -33,9 +33,9 @@ def fit_blend(
     """The weights, bucket by bucket, under which most held-out friends are found, and the recall they reach.
 
     Each bucket of degrees takes the combination of `GRID` (or of heuristics before vectors) whose mean recall, over its
-    own queries and `PRIOR` queries' worth of all, exceeds that of the vectors alone by most, less its standard error.
-    That recall is the best of many, and of the part that chose the model: it flatters. NaN where there is nothing to
-    choose.
+    own queries and `PRIOR` queries' worth of all, exceeds that of the vectors alone by most, less `CAUTION` standard
+    errors. That recall is the best of many, and of the part that chose the model: it flatters. NaN where there is
+    nothing to choose.
     """
     names = (VECTORS, *config.heuristics)
     if len(names) == 1:

@@ -8,8 +8,8 @@ from numpy import ndarray
 
 from amity.config import Config
 from amity.device import check_device
-from amity.embedding import EmbeddingConfig, SpectralConfig, Spectrum, embed_graph, leading
-from amity.embedding.spectral import BLOCKS, SPARE, mean_length
+from amity.embedding import EmbeddingConfig, SpectralConfig, Spectrum, embed_graph, find_leading
+from amity.embedding.spectral import BLOCKS, SPARE, rms_length
 from amity.encoder import Model
 from amity.log import say
 from amity.pipeline.validation import draw_pool, embed_sampled, recall_of_all, recall_of_pool
@@ -34,7 +34,7 @@ def settle_spectral(model: Model, split: Split, config: Config) -> tuple[Embeddi
                 f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
             )
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
-    spectrum = leading(split.train.messages, chosen.dim, shift=chosen.shift)
+    spectrum = find_leading(split.train.messages, chosen.dim, shift=chosen.shift)
     if "auto" in (chosen.share, chosen.power):
         chosen = _choose(model, split, config, spectrum)
     return _with(config, chosen), spectrum
@@ -51,10 +51,10 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
 
     powers = POWERS if given.power == "auto" else (given.power,)
     nodes = slice(None) if pool is None else pool.nodes
-    beside = {power: spectrum.rows(power)[nodes] * np.float32(mean_length(learned)) for power in powers}
+    beside = {power: spectrum.rows(power)[nodes] for power in powers}
 
     def found(power: float, share: float) -> float:
-        rows = beside[power] * np.float32(share**0.5)
+        rows = beside[power] * np.float32(rms_length(learned) / rms_length(beside[power]) * share**0.5)
         vectors: Float32[ndarray, "nodes dim"] = np.hstack([learned, rows]) if share else learned
         if pool is None:
             return recall_of_all(vectors, split, seed=config.seed)

@@ -25,7 +25,7 @@ from amity.evaluation import (
     write_report,
 )
 from amity.graph.storage import read_summary
-from amity.index import save_index
+from amity.index import IndexConfig, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
 from amity.pipeline.spectral import settle_spectral
@@ -150,15 +150,15 @@ def _parts(work: Work, retriever: Retriever, recommender: Recommender) -> dict[s
     """What parts of the system find alone: all numbers of the vectors, those that were learned, the spectral ones."""
     embeddings, width = retriever.embeddings, retriever.embeddings.vectors.shape[1]
     learned = work.run.stages["embed"].summary.get("learned", width)
+    test, config = work.split().test, work.config
     parts = {} if recommender is retriever else {VECTORS: retriever}
     if learned < width:
         for name, columns in (("encoder", slice(learned)), ("spectral", slice(learned, None))):
             part = replace(embeddings, vectors=np.ascontiguousarray(embeddings.vectors[:, columns]))
-            parts[name] = Retriever.build(
-                part, work.config.index, seed=work.config.seed, device=check_device(work.config.device)
-            )
-    judged = work.config.evaluation
-    return {name: verbs.evaluate(one, work.split().test, judged, seed=work.config.seed) for name, one in parts.items()}
+            exact = IndexConfig(kind="exact")
+            built = Retriever.build(part, exact, seed=config.seed, device=check_device(config.device))
+            parts[name] = replace(built, expansion=retriever.expansion)
+    return {name: verbs.evaluate(one, test, config.evaluation, seed=config.seed) for name, one in parts.items()}
 
 
 def _about(work: Work, *, seconds: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
 from amity.ingestion import IngestionConfig
 from amity.log import Progress
+from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import validation
 from amity.retrieval import Retriever
 from amity.splitting import HeldOut, Split
@@ -66,6 +67,14 @@ def train(split: Split, config: Config | None = None, *, journal: Journal | None
     return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
 
 
+def settle(model: Model, split: Split, config: Config | None = None) -> EmbeddingConfig:
+    """The settings of embedding with each `auto` settled on the validation part: power and share of the eigenvectors.
+
+    Raises `DeviceError` where the device is not there.
+    """
+    return settle_spectral(model, split, config or Config())[0]
+
+
 def embed(
     model: Model,
     graph: Graph,
@@ -75,6 +84,8 @@ def embed(
     device: Device = "cpu",
 ) -> Embeddings:
     """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`.
+
+    Eigenvectors stand beside what was learned where the settings say how much they count: see `settle`.
 
     Raises `DeviceError` where the device is not there.
     """
