@@ -128,19 +128,27 @@ def dying(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
     monkeypatch.setattr(loop, "save_checkpoint", save_or_die)
 
 
+def killed_and_continued(
+    split: Split, often: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch, *, at: int
+) -> dict[str, torch.Tensor]:
+    """What a training ends with that died at a step, and was started again; its journal lies in the folder."""
+    journal = Journal(folder / "checkpoint", folder / "log.jsonl")
+    with monkeypatch.context() as patch:
+        dying(patch, at=at)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    return parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
+
+
 @pytest.mark.parametrize("make", [recipe, rare_recipe])
 @pytest.mark.parametrize("stop", [2, 6, 7, 11])
 def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, make: Callable[..., Recipe]
 ):
-    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), make(checkpoint_every_s=1e-9)
+    often = make(checkpoint_every_s=1e-9)
     expected = parameters(train_model(split, often, seed=1, validate=by_norm))
-    with monkeypatch.context() as patch:
-        dying(patch, at=stop)
-        with pytest.raises(Killed):
-            train_model(split, often, seed=1, validate=by_norm, journal=journal)
-    assert_same(parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal)), expected)
-    steps = [json.loads(line)["step"] for line in journal.log.read_text().splitlines()]
+    assert_same(killed_and_continued(split, often, tmp_path, monkeypatch, at=stop), expected)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(STEPS))
 
 
@@ -233,12 +241,7 @@ def test_what_objectives_remember_goes_on_too(split: Split, tmp_path: Path, monk
         }
     )
     often = replace(recipe(checkpoint_every_s=1e-9), objectives=objectives)
-    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
-    with monkeypatch.context() as patch:
-        dying(patch, at=6)
-        with pytest.raises(Killed):
-            train_model(split, often, seed=1, validate=by_norm, journal=journal)
-    continued = parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
+    continued = killed_and_continued(split, often, tmp_path, monkeypatch, at=6)
     assert_same(continued, parameters(train_model(split, often, seed=1, validate=by_norm)))
 
 
@@ -311,12 +314,7 @@ def test_a_training_with_duplicates_goes_on_to_the_very_parameters(
 ):
     sampling = recipe().sampling.model_copy(update={"duplicates": True, "duplicate_degree": 9})
     often = replace(recipe(checkpoint_every_s=1e-9), sampling=sampling)
-    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
-    with monkeypatch.context() as patch:
-        dying(patch, at=7)
-        with pytest.raises(Killed):
-            train_model(split, often, seed=1, validate=by_norm, journal=journal)
-    continued = parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
+    continued = killed_and_continued(split, often, tmp_path, monkeypatch, at=7)
     assert_same(continued, parameters(train_model(split, often, seed=1, validate=by_norm)))
     assert not torch.equal(
         continued["tokens"], parameters(train_model(split, recipe(), seed=1, validate=by_norm))["tokens"]

@@ -26,13 +26,15 @@ def settle_spectral(model: Model, split: Split, config: Config) -> tuple[Embeddi
     best, where the part has no width, and where it would take more memory than there is for it.
     """
     chosen = config.embedding.spectral
-    bytes_needed = BLOCKS * (1 + SPARE) * chosen.dim * split.train.num_nodes * 4
-    if not chosen.dim or chosen.share == 0 or bytes_needed > config.embedding.memory_gib * 2**30:
-        if chosen.dim and chosen.share != 0:
-            say(
-                f"embed: without spectral vectors, which would take {bytes_needed / 2**30:.1f} GiB "
-                f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
-            )
+    wanted = chosen.dim > 0 and chosen.share != 0
+    needed_gib = BLOCKS * (1 + SPARE) * chosen.dim * split.train.num_nodes * 4 / 2**30
+    fits = needed_gib <= config.embedding.memory_gib
+    if wanted and not fits:
+        say(
+            f"embed: without spectral vectors, which would take {needed_gib:.1f} GiB "
+            f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
+        )
+    if not (wanted and fits):
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = find_leading(split.train.messages, chosen.dim, shift=chosen.shift)
     if "auto" in (chosen.share, chosen.power):
@@ -60,10 +62,8 @@ def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> S
             return recall_of_all(vectors, split, seed=config.seed)
         return recall_of_pool(vectors, pool, split, seed=config.seed)
 
-    tried = (
-        [(powers[0], 0.0), *product(powers, SHARES)] if given.share == "auto" else [(p, given.share) for p in powers]
-    )
-    power, share = max(tried, key=lambda pair: found(*pair))
+    shares = (0.0, *SHARES) if given.share == "auto" else (given.share,)
+    power, share = max(product(powers, shares), key=lambda pair: found(*pair))
     return given.model_copy(update={"power": power, "share": share})
 
 
