@@ -182,8 +182,46 @@ def resident_bytes(name: str) -> int:
 def test_vectors_of_another_graph_are_refused(graph: Graph, tmp_path: Path, make_friend_graph: Callable[..., Graph]):
     embed_graph(shaken_model(graph, "gat"), graph, tmp_path)
     other = make_friend_graph(np.array([0]), np.array([1]), num_nodes=149)
-    with pytest.raises(ArtifactError, match=r"shape \(150, 16\), and the graph has 149 nodes"):
+    with pytest.raises(ArtifactError, match=r"shape \(150, 16\), of float32, and the graph has 149 nodes"):
         open_embeddings(tmp_path, other)
+
+
+def test_what_clusters_are_asked_with_comes_back_as_it_was_saved(graph: Graph, tmp_path: Path):
+    embed_graph(shaken_model(graph, "gat"), graph, tmp_path)
+    rng = np.random.default_rng(0)
+    asking = rng.standard_normal((3, 150, 16)).astype(np.float32)
+    intent = np.full((150, 3), 1 / 3, np.float32)
+    np.save(tmp_path / "asking.npy", asking)
+    np.save(tmp_path / "intent.npy", intent)
+    opened = open_embeddings(tmp_path, graph)
+    np.testing.assert_array_equal(opened.asking, asking)
+    np.testing.assert_array_equal(opened.intent, intent)
+    np.testing.assert_array_equal(opened.asked(np.array([7, 5]), cluster=2), asking[2, [7, 5]])
+
+
+def test_every_cluster_is_asked_with_the_vectors_where_nothing_else_is_known(graph: Graph):
+    embeddings = embed_graph(shaken_model(graph, "gat"), graph)
+    np.testing.assert_array_equal(embeddings.asked(np.array([7, 5]), cluster=2), embeddings.vectors[[7, 5]])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "complaint"),
+    [
+        ({"asking": (3, 149, 16)}, r"asking.npy .* 150 nodes of the graph ask clusters with vectors of 16 numbers"),
+        ({"asking": (3, 150, 15)}, r"asking.npy .* 150 nodes of the graph ask clusters with vectors of 16 numbers"),
+        ({"asking": (150, 16)}, r"asking.npy .* 150 nodes of the graph ask clusters with vectors of 16 numbers"),
+        ({"intent": (149, 3)}, r"intent.npy .* 150 nodes of the graph ask"),
+        ({"asking": (3, 150, 16), "intent": (150, 4)}, r"asking.npy .* intent.npy knows 4 clusters"),
+    ],
+)
+def test_what_clusters_are_asked_with_must_fit_the_graph(
+    graph: Graph, tmp_path: Path, shapes: dict[str, tuple[int, ...]], complaint: str
+):
+    embed_graph(shaken_model(graph, "gat"), graph, tmp_path)
+    for name, shape in shapes.items():
+        np.save(tmp_path / f"{name}.npy", np.zeros(shape, np.float32))
+    with pytest.raises(ArtifactError, match=complaint):
+        open_embeddings(tmp_path, graph)
 
 
 def test_a_node_without_friends_or_features_gets_a_finite_vector(make_friend_graph: Callable[..., Graph]):

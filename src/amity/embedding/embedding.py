@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
@@ -22,16 +21,13 @@ from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
 from amity.embedding.states import Rows, Storage, forget
+from amity.embedding.vectors import VECTORS, Embeddings, open_embeddings
 from amity.encoder import GraphEncoder, InputSource, Model
 from amity.encoder.densification import DensificationConfig, densify
 from amity.encoder.graph_encoder import GraphLayer
-from amity.errors import ArtifactError
 from amity.graph import Adjacency, Graph, NodeKind
-from amity.graph.storage import open_array
 from amity.log import Progress
 from amity.section import Section
-
-VECTORS = "vectors.npy"
 
 
 class EmbeddingConfig(Section):
@@ -55,19 +51,6 @@ class EmbeddingConfig(Section):
     """What the graph's eigenvectors say, beside what was learned."""
     parquet: bool = False
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """One vector for each node of a graph."""
-
-    vectors: Float[ndarray, "nodes dim"]
-    """Row i is the vector of row i of the graph, in single or half precision: learned numbers, then spectral ones.
-
-    May be memory-mapped.
-    """
-    graph: Graph
-    """The graph that was embedded: its raw ids, and the friends that each node already has."""
 
 
 def embed_graph(
@@ -113,20 +96,6 @@ def embed_graph(
         for kind in graph.kinds:
             _write_parquet(embeddings.vectors, kind, directory / f"{kind.name}.parquet", config.chunk)
     return embeddings
-
-
-def open_embeddings(directory: Path, graph: Graph) -> Embeddings:
-    """Map vectors that `embed_graph` wrote; `graph` is the one that was embedded.
-
-    Raises `ArtifactError` where there is not one vector for each of its nodes.
-    """
-    vectors = open_array(directory / VECTORS)
-    if vectors.ndim != 2 or len(vectors) != graph.num_nodes:
-        raise ArtifactError(
-            f"{directory / VECTORS} holds an array of the shape {vectors.shape}, and the graph has "
-            f"{graph.num_nodes:,} nodes. Open it beside the graph that was embedded, or embed this one."
-        )
-    return Embeddings(vectors, graph)
 
 
 _SCRATCH = 3
