@@ -34,6 +34,7 @@ def make_stage() -> Callable[[Graph, EncoderConfig], Stage]:
             positives=rng.integers(0, 40, 30),
             masked=np.zeros((30, 40), bool),
             log_rates=np.zeros(40, np.float32),
+            clusters=np.zeros(30, np.int32),
         )
         return model, batch, InputSource.of(model.transform, graph).gather(block.nodes)
 

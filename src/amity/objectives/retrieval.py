@@ -55,7 +55,7 @@ def retrieval_losses(
     *,
     positives: Int64[Tensor, "queries"],
     masked: Bool[Tensor, "queries candidates"],
-    log_rates: Float[Tensor, "candidates"] | None = None,
+    log_rates: Float[Tensor, "*queries candidates"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, "queries"]:
     """Softmax cross-entropy of each query's positive p among the candidates.
@@ -63,8 +63,8 @@ def retrieval_losses(
         -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c)),  s = q · c / T
 
     Eq. 5 of arXiv 2409.14682. `positives` are columns; `masked` columns (the query itself, its other friends) play
-    no part; `log_rates` is log r, how often each candidate is expected among the columns. The positive is not
-    corrected, since it is not drawn (arXiv 2507.09331); it counts even where it is masked.
+    no part; `log_rates` is log r, how often each candidate is expected among the columns, for all queries or for each.
+    The positive is not corrected, since it is not drawn (arXiv 2507.09331); it counts even where it is masked.
     """
     scores = queries @ candidates.T / temperature
     rows = torch.arange(len(queries), device=scores.device)

@@ -8,9 +8,11 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from amity.clustering import Clusters, undivided
 from amity.sampling.draws import keyed
 from amity.sampling.duplicates import duplicated_nodes, with_duplicates
-from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths, uniform_nodes
+from amity.sampling.locality import Locality, Negatives
+from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths
 from amity.sampling.neighbors import Block, sample_neighbors
 from amity.sampling.numbering import number
 from amity.sampling.order import shuffled
@@ -29,7 +31,10 @@ class SamplingConfig(Section):
     batch_size: PositiveInt = 512
     """Supervision edges a step, a row each; a friendship is asked from either side once an epoch."""
     negatives: NonNegativeInt = 512
-    """Uniform candidates a step, beside the positives of the batch."""
+    """Candidates a step that are drawn beside the positives of the batch."""
+    global_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Where candidates are divided: the share of these, and of the positives, that every row is compared with; the
+    others meet rows of their own cluster alone. 1 is the undivided softmax."""
     prefetched: PositiveInt = 4
     """Batches made ahead while the encoder computes; no more threads than that make them, a batch each."""
     duplicates: bool = False
@@ -53,9 +58,13 @@ class Batch:
     positives: Int64[ndarray, "queries"]
     """The column of each row's positive."""
     masked: Bool[ndarray, "queries candidates"]
-    """Where a column is the query itself, or a train edge of the query other than the row's positive."""
-    log_rates: Float32[ndarray, "candidates"]
-    """Log of how often the column's node is expected to be drawn in one step, for logQ."""
+    """Where a column is the query itself, or a train edge of the query other than the row's positive, or lies in
+    another cluster than that and is not for every row."""
+    log_rates: Float32[ndarray, "*queries candidates"]
+    """Log of how often the column's node is expected to be drawn in one step, for logQ; for each row where candidates
+    are divided and some are for every row: see `amity.sampling.locality`."""
+    clusters: Int32[ndarray, "queries"]
+    """The cluster of each row's positive."""
     duplicates: range = range(0)
     """Positions in `block.nodes` of the duplicates among the queries, whose positives are their originals."""
 
@@ -71,10 +80,16 @@ class BatchMaker:
     """How many supervising edges end at each node; a friendship ends at both, a duplicate's at its original."""
     duplicated: Int64[ndarray, "duplicated"]
     """Who has a duplicate."""
+    locality: Locality
+    """How the candidates are divided."""
 
     @classmethod
-    def prepare(cls, split: Split, config: SamplingConfig, *, seed: int) -> "BatchMaker":
+    def prepare(
+        cls, split: Split, config: SamplingConfig, clusters: Clusters | None = None, *, seed: int
+    ) -> "BatchMaker":
         """Count how often each node can be a positive: its degree, since friendships end at both sides.
+
+        Without clusters there is one, which holds all candidates.
 
         Raises `ConfigError` where there are to be duplicates, but nobody who asks can be found.
         """
@@ -85,7 +100,9 @@ class BatchMaker:
             count_ends(frequency, split.supervision.indices)
         duplicated = duplicated_nodes(split.train, degree=config.duplicate_degree) if config.duplicates else _NONE
         frequency[duplicated] += 1
-        return cls(split, config, seed, frequency, duplicated)
+        rows = range(*split.train.candidates.rows.indices(split.train.num_nodes))
+        locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
+        return cls(split, config, seed, frequency, duplicated, locality)
 
     @property
     def epoch(self) -> int:
@@ -95,9 +112,9 @@ class BatchMaker:
     def __call__(self, step: int) -> Batch:
         """The batch of a step: a pure function of the split, the section, the seed and the step."""
         queries, targets = self._pairs(step)
-        rows = range(*self.split.train.candidates.rows.indices(self.split.train.num_nodes))
-        negatives = uniform_nodes(self.config.negatives, rows, seed=self._seed(NEGATIVES), step=step)
-        columns, slots, places = number(_NONE, _NONE, np.concatenate([targets, negatives]))
+        negatives = self.locality.draw(targets, self.config.negatives, seed=self._seed(NEGATIVES), step=step)
+        drawn = np.concatenate([targets, negatives.everywhere, negatives.inside])
+        columns, slots, places = number(_NONE, _NONE, drawn)
         positives = places[: len(targets)].astype(np.int64)
         nodes, _, positions = number(_NONE, _NONE, np.concatenate([queries, columns]))
         block = sample_neighbors(
@@ -110,20 +127,32 @@ class BatchMaker:
         asking, itself = positions[: len(queries)].astype(np.int64), queries == targets
         duplicates = range(len(nodes), len(nodes) + int(itself.sum()))
         asking[itself] = duplicates
+        abroad = self.locality.abroad(targets, columns)
+        log_rates = self._log_rates(columns, negatives, abroad)
+        abroad[:, places[self.locality.everywhere(len(targets), negatives)]] = False
         return Batch(
             step,
             with_duplicates(block, queries[itself]) if duplicates else block,
             queries=asking,
             candidates=positions[len(queries) :].astype(np.int64),
             positives=positives,
-            masked=mask_known(self.split.train.target.adjacency, queries, (columns, slots), positives),
-            log_rates=log_draw_rates(
-                self.frequency[columns],
-                per_edge=self.config.batch_size / self.epoch,
-                per_candidate=self.config.negatives / len(rows),
-            ),
+            masked=mask_known(self.split.train.target.adjacency, queries, (columns, slots), positives) | abroad,
+            log_rates=log_rates,
+            clusters=self.locality.of_nodes(targets),
             duplicates=duplicates,
         )
+
+    def _log_rates(
+        self, columns: Int64[ndarray, "candidates"], negatives: Negatives, abroad: Bool[ndarray, "queries candidates"]
+    ) -> Float32[ndarray, "*queries candidates"]:
+        """How often each column is drawn for its own cluster; for another, as if for all: it counts λ times as much."""
+        frequency, per_edge = self.frequency[columns], self.config.batch_size / self.epoch
+        inside = negatives.per_candidate[self.locality.of_nodes(columns)]
+        own = log_draw_rates(frequency, per_edge=per_edge, per_candidate=inside)
+        if self.locality.share in (0.0, 1.0):
+            return own
+        anywhere = self.config.negatives / len(self.locality.rows)
+        return np.where(abroad, log_draw_rates(frequency, per_edge=per_edge, per_candidate=anywhere), own)
 
     def _pairs(self, step: int) -> tuple[Int64[ndarray, "queries"], Int64[ndarray, "queries"]]:
         """The queries and positives of a step; pairs follow each other through epochs without a gap.

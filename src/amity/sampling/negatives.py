@@ -1,7 +1,7 @@
 """Negatives: uniform candidates, which columns a row must not count as negative, and how often each is drawn."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, Integer
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 from numpy import ndarray
 
 from amity.graph import Adjacency
@@ -40,7 +40,7 @@ def mask_known(
 
 
 def log_draw_rates(
-    frequency: Integer[ndarray, "columns"], *, per_edge: float, per_candidate: float
+    frequency: Integer[ndarray, "columns"], *, per_edge: float, per_candidate: float | Float64[ndarray, "columns"]
 ) -> Float32[ndarray, "columns"]:
     """Log of how often each column's node is expected to be drawn in one step: log(f per_edge + per_candidate).
 
