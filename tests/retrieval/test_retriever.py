@@ -5,32 +5,16 @@ import pytest
 
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, RetrievalError
-from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
-from amity.graph.vocabulary import integer_vocabulary
+from amity.graph import Adjacency, from_pairs
 from amity.index import HnswConfig, IndexConfig, IvfpqConfig, open_index, save_index
 from amity.retrieval import Candidates, Retriever
+from embedded import bipartite_graph, embed
 
 KINDS = {
     "exact": IndexConfig(),
     "hnsw": IndexConfig(kind="hnsw", target_recall=0, hnsw=HnswConfig(ef_search=300)),
     "ivfpq": IndexConfig(kind="ivfpq", target_recall=0, ivfpq=IvfpqConfig(code_bytes=8, probes=300, rerank=50)),
 }
-
-
-def bipartite_graph(num_users: int = 60, num_items: int = 90, num_pairs: int = 400) -> Graph:
-    """Users with ids 1000, 1001, ... who like items with ids 0, 1, ...; users come first."""
-    rng = np.random.default_rng(0)
-    users = NodeKind("user", 0, integer_vocabulary(np.arange(num_users) + 1000))
-    items = NodeKind("item", num_users, integer_vocabulary(np.arange(num_items)))
-    sources, targets = rng.integers(0, num_users, num_pairs), num_users + rng.integers(0, num_items, num_pairs)
-    likes = from_pairs(sources, targets, num_nodes=num_users + num_items)
-    relation = Relation("likes", "user", "item", undirected=False, adjacency=likes)
-    return Graph((users, items), (relation,), union(likes, reverse(likes)))
-
-
-def embed(graph: Graph, dim: int = 8, seed: int = 0) -> Embeddings:
-    vectors = np.random.default_rng(seed).standard_normal((graph.num_nodes, dim)).astype(np.float32)
-    return Embeddings(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), graph)
 
 
 def sort_by_hand(embeddings: Embeddings, query: int, known: Adjacency | None) -> list[int]:

@@ -1,10 +1,14 @@
-"""The index as a directory: the vectors, what faiss built, and one JSON page with the checksum of each file."""
+"""The index as a directory: the vectors, what faiss built, and one JSON page with the checksum of each file.
+
+One index per cluster is a directory with a folder for each, named by its number, and a page with the checksums of
+their pages.
+"""
 
 import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import faiss
 import numpy as np
@@ -13,9 +17,11 @@ from numpy import ndarray
 from pydantic import ValidationError
 
 from amity.artifacts.files import sha256
+from amity.clustering import Clusters
 from amity.errors import ArtifactError
 from amity.graph.storage import open_array
 from amity.index.approximate import ApproximateIndex
+from amity.index.divided import DividedIndex
 from amity.index.exact import ExactIndex
 from amity.index.hits import Index
 from amity.index.hnsw import HnswConfig
@@ -25,8 +31,8 @@ from amity.index.mirror import mirror_for
 from amity.index.reduction import Reduction
 from amity.section import Section
 
-PAGE = "index.json"
-VECTORS = "vectors.npy"
+PAGE, DIVIDED_PAGE = "index.json", "divided.json"
+VECTORS, CLUSTERS = "vectors.npy", "clusters.npy"
 PROPOSER = "index.faiss"
 KINDS: dict[type, str] = {HnswConfig: "hnsw", IvfConfig: "ivf", IvfpqConfig: "ivfpq"}
 
@@ -53,6 +59,23 @@ class Page(Section):
     """The sha256 of each file beside this one."""
 
 
+class DividedPage(Section):
+    """What `divided.json` says."""
+
+    format: Literal[1] = 1
+    names: tuple[str, ...]
+    """Of the clusters; the index of each lies in the folder of its number."""
+    candidates: int
+    seed: int
+    recall: dict[str, float]
+    """By cluster, the share of the exact lists that is found."""
+    files: dict[str, str]
+    """The sha256 of the cluster of each candidate, and of the page of each cluster's index."""
+
+
+AnyPage = TypeVar("AnyPage", Page, DividedPage)
+
+
 def save_index(index: Index, directory: Path) -> None:
     """Write an index into an empty or new directory.
 
@@ -65,8 +88,34 @@ def save_index(index: Index, directory: Path) -> None:
         faiss.write_index(index.proposer, str(directory / PROPOSER))
     page = _describe(index)
     page["files"] = {name: sha256(directory / name) for name in _files(approximate=page["settings"] is not None)}
-    page["sha256"] = _page_sha256(page)
-    (directory / PAGE).write_text(json.dumps(page, indent=1))
+    _write_page(page, directory / PAGE)
+
+
+def save_divided(index: DividedIndex, directory: Path) -> None:
+    """Write one index per cluster into an empty or new directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    np.save(directory / CLUSTERS, index.clusters.of, allow_pickle=False)
+    for cluster, part in enumerate(index.parts):
+        save_index(part, directory / str(cluster))
+    names = index.clusters.names
+    files = {name: sha256(directory / name) for name in _divided_files(names)}
+    page = DividedPage(
+        names=names, candidates=len(index.clusters.of), seed=index.seed, recall=index.recalls, files=files
+    )
+    _write_page(page.model_dump(mode="json"), directory / DIVIDED_PAGE)
+
+
+def open_divided(directory: Path, *, verified: bool = False, device: torch.device | str = "cpu") -> DividedIndex:
+    """Open what `save_divided` wrote; see `open_index`. An index of other clusters is refused too."""
+    page = _read_page(directory / DIVIDED_PAGE, DividedPage)
+    for name in () if verified else _divided_files(page.names):
+        _verify(directory / name, page.files.get(name, ""))
+    of = np.array(open_array(directory / CLUSTERS))
+    clusters = Clusters(of, page.names)
+    parts = tuple(open_index(directory / str(one), verified=verified, device=device) for one in range(clusters.count))
+    if of.dtype != np.int32 or clusters.sizes().tolist() != [len(part.vectors) for part in parts]:
+        raise _refuse(directory / CLUSTERS, "the indexes beside it hold other clusters")
+    return DividedIndex(clusters, parts, page.seed)
 
 
 def open_index(directory: Path, *, verified: bool = False, device: torch.device | str = "cpu") -> Index:
@@ -95,19 +144,7 @@ def open_index(directory: Path, *, verified: bool = False, device: torch.device 
 
 def read_page(directory: Path) -> Page:
     """What an index says of itself: kind, size, measured recall; raises `ArtifactError` where it is not whole."""
-    path = directory / PAGE
-    if not path.is_file():
-        raise _refuse(path, "it is not there")
-    try:
-        page = json.loads(path.read_text())
-        expected = page.pop("sha256")
-        whole = expected == _page_sha256(page)
-        parsed = Page.model_validate(page)
-    except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
-        raise _refuse(path, "it cannot be read as the page of an index") from error
-    if not whole:
-        raise _refuse(path, "its text is not the one that was written")
-    return parsed
+    return _read_page(directory / PAGE, Page)
 
 
 def mapped_file(array: ndarray) -> Path | None:
@@ -151,6 +188,29 @@ def _files(*, approximate: bool) -> tuple[str, ...]:
     return (VECTORS, PROPOSER) if approximate else (VECTORS,)
 
 
+def _divided_files(names: tuple[str, ...]) -> list[str]:
+    return [CLUSTERS, *(f"{cluster}/{PAGE}" for cluster in range(len(names)))]
+
+
+def _read_page(path: Path, kind: type[AnyPage]) -> AnyPage:
+    if not path.is_file():
+        raise _refuse(path, "it is not there")
+    try:
+        page = json.loads(path.read_text())
+        expected = page.pop("sha256")
+        whole = expected == _page_sha256(page)
+        parsed = kind.model_validate(page)
+    except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
+        raise _refuse(path, "it cannot be read as the page of an index") from error
+    if not whole:
+        raise _refuse(path, "its text is not the one that was written")
+    return parsed
+
+
+def _write_page(page: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps({**page, "sha256": _page_sha256(page)}, indent=1))
+
+
 def _page_sha256(page: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(page, sort_keys=True).encode()).hexdigest()
 
@@ -162,7 +222,7 @@ def _verify(path: Path, expected: str) -> None:
     if found != expected:
         raise _refuse(
             path,
-            f"its {path.stat().st_size:,} bytes have the sha256 {found[:12]}… and {PAGE} says {expected[:12]}…: "
+            f"its {path.stat().st_size:,} bytes have the sha256 {found[:12]}… and the page says {expected[:12]}…: "
             "it is truncated, altered, or of another run",
         )
 

@@ -2,6 +2,7 @@
 
 from amity.retrieval.blend import BlendConfig
 from amity.retrieval.expansion import ExpansionConfig
+from amity.retrieval.merging import MergeConfig
 from amity.section import Section
 
 
@@ -12,3 +13,5 @@ class RetrievalConfig(Section):
     """Who asks with a query."""
     blend: BlendConfig = BlendConfig()
     """What stands beside the vectors."""
+    merge: MergeConfig = MergeConfig()
+    """How the lists of clusters become one."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from numpy import ndarray
 
 from amity.embedding import Embeddings
@@ -56,7 +56,7 @@ class Retriever:
     def with_index(cls, embeddings: Embeddings, index: Index) -> "Retriever":
         """Search an index that was opened; raises `ArtifactError` where it is not one of these vectors."""
         vectors = embeddings.vectors[embeddings.graph.candidates.rows]
-        if not _same(vectors, index.vectors):
+        if not same_vectors(vectors, index.vectors):
             raise ArtifactError(
                 f"The index is not one of these embeddings: it holds {len(index.vectors):,} vectors of "
                 f"{index.vectors.shape[1]} numbers, and those of the {len(vectors):,} candidates ({vectors.shape[1]} "
@@ -109,7 +109,7 @@ def top_k(recommender: Recommender, graph: Graph, raw_id: int | str, k: int = 10
     return Candidates(raw_id, graph.candidates.name, tuple(ids), tuple(map(float, hits.scores[0][: len(found)])))
 
 
-def _same(vectors: ndarray, others: ndarray) -> bool:
+def same_vectors(vectors: Float[ndarray, "some dim"], others: Float[ndarray, "others width"]) -> bool:
     """Whether they are equal; two names of one file are known to be without reading it."""
     if vectors.shape != others.shape or vectors.dtype != others.dtype:
         return False

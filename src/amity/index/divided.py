@@ -1,0 +1,115 @@
+"""One index per cluster: every cluster is asked, and each answers with its own best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray
+
+from amity.clustering import Clusters
+from amity.graph import Adjacency
+from amity.index.building import IndexConfig, build_index
+from amity.index.hits import Hits, Index
+from amity.index.masses import log_masses
+
+EXACT_BELOW = 4096
+"""A cluster of fewer candidates is compared as a whole, whatever kind of index is asked for: that is quicker."""
+
+Asked = Sequence[Float[ndarray, "queries dim"]]
+"""For each cluster, the vectors with which the same queries ask it."""
+
+
+@dataclass(frozen=True)
+class DividedIndex:
+    """One index for each cluster of the candidates, whose positions among all candidates are what is found."""
+
+    clusters: Clusters
+    parts: tuple[Index, ...]
+    """The index of each cluster over its members, ascending."""
+    seed: int
+
+    @cached_property
+    def members(self) -> tuple[Int64[ndarray, "members"], ...]:
+        """The positions of each cluster's candidates, ascending."""
+        return tuple(self.clusters.members(cluster) for cluster in range(self.clusters.count))
+
+    @cached_property
+    def places(self) -> Int64[ndarray, "candidates"]:
+        """Of each candidate, its place among the members of its cluster."""
+        places = np.empty(len(self.clusters.of), np.int64)
+        for members in self.members:
+            places[members] = np.arange(len(members))
+        return places
+
+    @property
+    def recalls(self) -> dict[str, float]:
+        """The share of the exact lists that each cluster's index finds, by the cluster's name."""
+        return {name: part.recall for name, part in zip(self.clusters.names, self.parts, strict=True)}
+
+    @property
+    def recall(self) -> float:
+        """The mean of these shares, each cluster counted by its size."""
+        return float(np.average([part.recall for part in self.parts], weights=self.clusters.sizes()))
+
+    def search(self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"]) -> list[Hits]:
+        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`."""
+        return [
+            self._renumber(cluster, part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names))
+            for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True))
+        ]
+
+    def log_masses(
+        self, asked: Asked, found: Sequence[Hits], *, excluded: Adjacency, temperature: float
+    ) -> Float64[ndarray, "queries clusters"]:
+        """Log Z_k(q) of each cluster k, whose best were `found` by `search`: see `log_masses`."""
+        masses = [
+            log_masses(
+                vectors,
+                part.vectors,
+                Hits(np.where(hits.rows < 0, hits.rows, self.places[hits.rows]), hits.scores),
+                self._inside(cluster, excluded),
+                temperature=temperature,
+                seed=self.seed,
+            )
+            for cluster, (part, vectors, hits) in enumerate(zip(self.parts, asked, found, strict=True))
+        ]
+        return np.stack(masses, axis=1)
+
+    def _inside(self, cluster: int, excluded: Adjacency) -> Adjacency:
+        """The excluded positions that lie in a cluster, as places there."""
+        inside = self.clusters.of[excluded.indices] == cluster
+        before = np.concatenate([[0], np.cumsum(inside)])
+        return Adjacency(before[excluded.indptr], self.places[excluded.indices[inside]])
+
+    def _renumber(self, cluster: int, hits: Hits) -> Hits:
+        return Hits(np.where(hits.rows < 0, hits.rows, self.members[cluster][hits.rows]), hits.scores)
+
+
+def build_divided(
+    vectors: Float[ndarray, "candidates dim"],
+    clusters: Clusters,
+    config: IndexConfig,
+    *,
+    seed: int,
+    asking: Asked | None = None,
+    device: torch.device | str = "cpu",
+) -> DividedIndex:
+    """Index each cluster by itself, as `build_index` does; clusters of few candidates are always compared as a whole.
+
+    `asking` holds for each cluster the vectors with which others than the candidates ask it.
+    """
+    exact = config.model_copy(update={"kind": "exact"})
+    parts = tuple(
+        build_index(
+            vectors[members],
+            exact if len(members) < EXACT_BELOW else config,
+            seed=seed,
+            asking=None if asking is None else asking[cluster],
+            device=device,
+        )
+        for cluster, members in enumerate(map(clusters.members, range(clusters.count)))
+    )
+    return DividedIndex(clusters, parts, seed)

@@ -1,0 +1,159 @@
+"""The divided retriever: every cluster is searched with what a query asks it, and the lists are merged."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from amity.clustering import Clusters
+from amity.embedding import Embeddings
+from amity.errors import ArtifactError, ConfigError, RetrievalError
+from amity.graph import Adjacency
+from amity.graph.features import Category
+from amity.index import DividedIndex, Hits, IndexConfig, build_divided
+from amity.index.ranking import make_salts
+from amity.retrieval.candidates import excluded_positions, refuse_unknown
+from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
+from amity.retrieval.quotas import TINY, quotas
+from amity.retrieval.retriever import same_vectors
+
+QUERY_BLOCK = 1024
+"""How many queries are answered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DividedRetriever:
+    """Searches the candidates of a graph cluster by cluster; keeps the promise of `Recommender`.
+
+    The query itself and those it is connected to never come back, as with `Retriever`.
+    """
+
+    embeddings: Embeddings
+    """What is compared; with what, and how likely, each cluster is asked, where that was learned."""
+    index: DividedIndex
+    """Over the vectors of the candidates."""
+    merge: MergeConfig = field(default_factory=MergeConfig)
+    """How the lists of the clusters become one."""
+    temperature: float = 0.1
+    """What scores are divided by in the softmax, where `merge` gives no number: that of training."""
+    seed: int = 0
+    """Draws ties."""
+
+    @classmethod
+    def build(
+        cls,
+        embeddings: Embeddings,
+        clusters: Clusters,
+        config: IndexConfig | None = None,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> "DividedRetriever":
+        """Index the candidates of each cluster; raises `IndexingError` as `build_index` does."""
+        graph = embeddings.graph
+        own = embeddings.asking is None and graph.queries is graph.candidates
+        rows = np.arange(graph.num_nodes)[graph.queries.rows]
+        asking = None if own else [embeddings.asked(rows, cluster=one) for one in range(clusters.count)]
+        vectors = embeddings.vectors[graph.candidates.rows]
+        index = build_divided(vectors, clusters, config or IndexConfig(), seed=seed, asking=asking, device=device)
+        return cls(embeddings, index, seed=seed)
+
+    @classmethod
+    def with_index(cls, embeddings: Embeddings, index: DividedIndex) -> "DividedRetriever":
+        """Search an index that was opened; raises `ArtifactError` where it is not one of these vectors."""
+        vectors = embeddings.vectors[embeddings.graph.candidates.rows]
+        fits = len(vectors) == len(index.clusters.of) and all(
+            same_vectors(vectors[members], part.vectors)
+            for members, part in zip(index.members, index.parts, strict=True)
+        )
+        if not fits:
+            raise ArtifactError(
+                f"The indexes of {index.clusters.count} clusters are not those of these embeddings: they hold other "
+                f"vectors than the {len(vectors):,} candidates have. Open those of the same run, or build them again."
+            )
+        return cls(embeddings, index)
+
+    def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
+        """The k best candidates of each query, as rows of the graph; see `Retriever.search`, and `merge`.
+
+        Scores are inner products, and those of other clusters than the likeliest may be shifted: see `calibrate`.
+        """
+        queries = np.asarray(queries, np.int64)
+        self._refuse(queries, k)
+        groups = self._groups()
+        blocks = [queries[first : first + QUERY_BLOCK] for first in range(0, max(len(queries), 1), QUERY_BLOCK)]
+        found = [self._search_block(block, k, known, groups) for block in blocks]
+        return Hits(np.concatenate([one.rows for one in found]), np.concatenate([one.scores for one in found]))
+
+    def intent(
+        self, queries: Int64[ndarray, "queries"], *, k: int
+    ) -> tuple[Float64[ndarray, "queries clusters"], Int64[ndarray, "queries clusters"]]:
+        """How likely each query is to want each cluster, and the places that this gives the cluster among k."""
+        self._refuse(queries, k)
+        answers = self._ask(queries, k, None, weighed=True)
+        intent = np.exp(answers.log_intent)
+        bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
+        return intent, quotas(intent, answers.held(), answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
+
+    def _search_block(self, queries: ndarray, k: int, known: Adjacency | None, groups: ndarray) -> Hits:
+        config, graph = self.merge, self.embeddings.graph
+        plain = self.embeddings.intent is None and config.alpha == 1 and config.ignores_clusters
+        depth = max(k, config.pool) if config.relevance < 1 or config.by_column else k
+        answers = self._ask(queries, min(depth, graph.candidates.count), known, weighed=not plain)
+        vectors = self.embeddings.vectors[graph.candidates.rows]
+        merged = merge(answers, config, k=k, temperature=self._temperature, vectors=vectors, groups=groups)
+        return merged.hits.moved(graph.candidates.first)
+
+    def _ask(self, queries: ndarray, depth: int, known: Adjacency | None, *, weighed: bool) -> Answers:
+        """What all clusters answer; without weighing they are taken to be equally likely, and to say so themselves."""
+        excluded = excluded_positions(self.embeddings.graph, queries, known)
+        asked = [self.embeddings.asked(queries, cluster=cluster) for cluster in range(self.index.clusters.count)]
+        lists = tuple(self.index.search(asked, k=depth, excluded=excluded, names=queries))
+        lots = make_salts(self.seed, queries)
+        if not weighed:
+            equal = np.zeros((len(queries), len(lists)))
+            return Answers(lists, equal, equal, lots)
+        masses = self.index.log_masses(asked, lists, excluded=excluded, temperature=self._temperature)
+        implied, learned = imply_intent(masses), self.embeddings.intent
+        if learned is None:
+            return Answers(lists, implied, implied, lots)
+        own = learned[queries - self.embeddings.graph.queries.first].astype(np.float64)
+        return Answers(lists, np.log(np.maximum(own, TINY)), implied, lots)
+
+    @property
+    def _temperature(self) -> float:
+        return self.temperature if self.merge.temperature == "trained" else self.merge.temperature
+
+    def _groups(self) -> Int64[ndarray, "candidates"]:
+        """The group of each candidate, by the column that fair shares are of; those without a value are one more."""
+        config, kind = self.merge, self.embeddings.graph.candidates
+        groups, called = self.index.clusters.of.astype(np.int64), "clusters"
+        if config.by_column:
+            columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
+            if config.group not in columns:
+                raise ConfigError(
+                    f"There is no column `{config.group}` of categories among those of {kind.name}, which "
+                    f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
+                )
+            groups, called = np.unique(columns[config.group].codes, return_inverse=True)[1], f"groups of {config.group}"
+        count = len(np.unique(groups))
+        if config.by == "fair" and count * config.minimum_share > 1:
+            raise ConfigError(
+                f"{count} {called} cannot each have {config.minimum_share:g} of a list at least. Set "
+                f"retrieval.merge.minimum_share to {1 / count:.3g} or less."
+            )
+        return groups
+
+    def _refuse(self, queries: ndarray, k: int) -> None:
+        """Raise `RetrievalError` for queries that no cluster can be asked for."""
+        graph = self.embeddings.graph
+        refuse_unknown(graph, queries, k)
+        learned = self.embeddings.asking is not None or self.embeddings.intent is not None
+        inside = (queries >= graph.queries.first) & (queries < graph.queries.first + graph.queries.count)
+        if learned and not inside.all():
+            raise RetrievalError(
+                f"{np.count_nonzero(~inside)} of {len(queries)} queries are no {graph.queries.name}, and what is asked "
+                f"of each cluster was learned for these alone. Ask with the id of one of {graph.queries.name}."
+            )

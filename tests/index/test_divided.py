@@ -1,0 +1,165 @@
+"""One index per cluster: together they find what one index finds, and what was written comes back."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amity.clustering import Clusters
+from amity.errors import ArtifactError
+from amity.graph import from_pairs
+from amity.graph.adjacency import Adjacency
+from amity.index import (
+    DividedIndex,
+    IndexConfig,
+    build_divided,
+    build_index,
+    divided,
+    masses,
+    nothing_excluded,
+    open_divided,
+    save_divided,
+)
+
+KINDS = ("exact", "hnsw", "ivf", "ivfpq")
+
+
+def vectors(size: int = 600, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((size, 8)).astype(np.float32)
+
+
+def division(size: int = 600, count: int = 3, seed: int = 0) -> Clusters:
+    """Clusters of unequal sizes, at random, none of them empty."""
+    of = np.minimum(np.random.default_rng(seed).geometric(0.5, size) - 1, count - 1).astype(np.int32)
+    of[:count] = np.arange(count)
+    return Clusters(of, tuple(f"cluster {number}" for number in range(count)))
+
+
+def build(kind: str = "exact", seed: int = 0) -> DividedIndex:
+    return build_divided(vectors(seed=seed), division(seed=seed), IndexConfig(kind=kind, target_recall=0.5), seed=7)
+
+
+def barred(num_queries: int, size: int) -> Adjacency:
+    pairs = np.random.default_rng(2).integers(0, (num_queries, size), (num_queries * size // 3, 2))
+    whole = from_pairs(pairs[:, 0], pairs[:, 1], num_nodes=max(num_queries, size))
+    return Adjacency(whole.indptr[: num_queries + 1], whole.indices)
+
+
+@settings(deadline=None, max_examples=20)
+@given(size=st.integers(5, 200), count=st.integers(1, 5), k=st.integers(1, 40))
+def test_the_best_of_all_clusters_are_the_best_of_all(size, count, k):
+    asked, excluded = vectors(6, seed=3), barred(6, size)
+    index = build_divided(vectors(size), division(size, count), IndexConfig(), seed=1)
+    lists = index.search([asked] * count, k=k, excluded=excluded, names=np.arange(6))
+    whole = build_index(vectors(size), IndexConfig(), seed=1).search(asked, k=k, excluded=excluded)
+    together = np.concatenate([hits.scores for hits in lists], axis=1)
+    np.testing.assert_array_equal(-np.sort(-together, axis=1)[:, :k], whole.scores)
+    for cluster, hits in enumerate(lists):
+        assert hits.rows.shape == (6, k)
+        assert (index.clusters.of[hits.rows[hits.rows >= 0]] == cluster).all()
+        for query, rows in enumerate(hits.rows):
+            assert not set(rows) & set(excluded.neighbors(query))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_index_may_stand_for_a_cluster(kind, monkeypatch):
+    monkeypatch.setattr(divided, "EXACT_BELOW", 100)
+    index = build(kind)
+    sizes = index.clusters.sizes()
+    assert [type(part).__name__ == "ExactIndex" for part in index.parts] == [kind == "exact" or n < 100 for n in sizes]
+    assert index.recall == pytest.approx(sum(sizes * list(index.recalls.values())) / 600)
+    found = index.search([vectors(20, seed=3)] * 3, k=10, excluded=nothing_excluded(20), names=np.arange(20))
+    assert all((hits.rows >= 0).all() for hits in found)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_masses_are_sums_over_all_members_or_near_them(sampled, monkeypatch):
+    monkeypatch.setattr(masses, "SAMPLE", 200 if sampled else 2048)
+    index, asked, excluded = build(), vectors(40, seed=3), barred(40, 600)
+    lists = index.search([asked] * 3, k=25, excluded=excluded, names=np.arange(40))
+    found = index.log_masses([asked] * 3, lists, excluded=excluded, temperature=0.5)
+    logits = asked.astype(np.float64) @ vectors().T / 0.5
+    for query in range(40):
+        logits[query, excluded.neighbors(query)] = -np.inf
+    truth = np.stack([np.logaddexp.reduce(logits[:, members], axis=1) for members in index.members], axis=1)
+    np.testing.assert_allclose(found, truth, atol=0.05 if sampled else 1e-4)
+    if sampled:
+        assert np.abs(found - truth).max() > 1e-6
+
+
+def test_the_mass_of_a_cluster_whose_members_are_all_excluded_is_nothing():
+    index = build()
+    members = index.members[2]
+    excluded = Adjacency(np.array([0, len(members)]), members)
+    lists = index.search([vectors(1)] * 3, k=5, excluded=excluded, names=np.arange(1))
+    found = index.log_masses([vectors(1)] * 3, lists, excluded=excluded, temperature=1.0)
+    assert (lists[2].rows == -1).all()
+    assert found[0, 2] == -np.inf
+    assert np.isfinite(found[0, :2]).all()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("divided")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(divided, "EXACT_BELOW", 100)
+        for seed in (0, 1):
+            save_divided(build("ivfpq", seed=seed), place / str(seed))
+    return place
+
+
+def test_an_opened_index_gives_the_lists_of_the_one_that_was_saved(saved, monkeypatch):
+    monkeypatch.setattr(divided, "EXACT_BELOW", 100)
+    built, opened = build("ivfpq"), open_divided(saved / "0")
+    asked = [vectors(30, seed=5)] * 3
+    first, second = (
+        index.search(asked, k=9, excluded=nothing_excluded(30), names=np.arange(30)) for index in (built, opened)
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+    assert opened.recalls == built.recalls
+    assert opened.clusters.names == built.clusters.names
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, truncate, flip])
+@pytest.mark.parametrize("file", ["divided.json", "clusters.npy", "0/index.json", "0/index.faiss", "2/vectors.npy"])
+def test_a_harmed_file_is_refused_by_name(saved, tmp_path, file, harm):
+    shutil.copytree(saved / "0", tmp_path / "copy")
+    harm(tmp_path / "copy" / file)
+    with pytest.raises(ArtifactError, match="is not the one that was written") as refusal:
+        open_divided(tmp_path / "copy")
+    assert file in str(refusal.value)
+
+
+@pytest.mark.parametrize("file", ["clusters.npy", "1", "0/index.faiss"])
+def test_what_belongs_to_another_run_is_refused(saved, tmp_path, file):
+    shutil.copytree(saved / "0", tmp_path / "copy")
+    other, target = saved / "1" / file, tmp_path / "copy" / file
+    if other.is_dir():
+        shutil.rmtree(target)
+        shutil.copytree(other, target)
+    else:
+        shutil.copy(other, target)
+    with pytest.raises(ArtifactError, match="is not the one that was written"):
+        open_divided(tmp_path / "copy")
+
+
+def test_clusters_that_changed_places_are_refused(saved, tmp_path):
+    shutil.copytree(saved / "0", tmp_path / "copy")
+    for source, target in (("0", "held"), ("1", "0"), ("held", "1")):
+        (tmp_path / "copy" / source).rename(tmp_path / "copy" / target)
+    with pytest.raises(ArtifactError, match="is not the one that was written"):
+        open_divided(tmp_path / "copy")

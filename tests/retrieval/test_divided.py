@@ -1,0 +1,172 @@
+"""The divided retriever: with one encoder it finds what one index finds; what is learned per cluster counts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amity.clustering import Clusters, undivided
+from amity.embedding import Embeddings
+from amity.errors import ArtifactError, ConfigError, RetrievalError
+from amity.graph import from_pairs
+from amity.graph.features import Category
+from amity.index import open_divided, save_divided
+from amity.retrieval import Blend, DividedRetriever, MergeConfig, Recommender, Retriever, blended
+from embedded import bipartite_graph, embed
+
+
+def divide(size: int, count: int, seed: int = 0) -> Clusters:
+    of = np.random.default_rng(seed).integers(0, count, size).astype(np.int32)
+    of[:count] = np.arange(count)
+    return Clusters(of, tuple(f"c{number}" for number in range(count)))
+
+
+def learned(embeddings: Embeddings, count: int, seed: int = 0) -> Embeddings:
+    """The same, with what each cluster is asked, and how likely it is."""
+    rng, num_queries = np.random.default_rng(seed), embeddings.graph.queries.count
+    asking = rng.standard_normal((count, num_queries, embeddings.vectors.shape[1])).astype(np.float32)
+    intent = rng.dirichlet(np.ones(count), num_queries).astype(np.float32)
+    return replace(embeddings, asking=asking, intent=intent)
+
+
+@settings(deadline=None, max_examples=12)
+@given(seed=st.integers(0, 99), count=st.integers(1, 6), k=st.integers(1, 100))
+def test_one_encoder_and_the_calibrated_merge_find_what_exact_search_over_everything_finds(seed, count, k):
+    graph = bipartite_graph()
+    embeddings = embed(graph, seed=seed)
+    known = from_pairs(*np.random.default_rng(seed).integers(0, graph.num_nodes, (2, 300)), num_nodes=graph.num_nodes)
+    whole = Retriever.build(embeddings, seed=2).search(np.arange(60), k=k, known=known)
+    divided = DividedRetriever.build(embeddings, divide(90, count), seed=2).search(np.arange(60), k=k, known=known)
+    np.testing.assert_array_equal(divided.rows, whole.rows)
+    np.testing.assert_array_equal(divided.scores, whole.scores)
+
+
+def test_the_same_holds_where_masses_are_computed():
+    embeddings = embed(bipartite_graph())
+    whole = Retriever.build(embeddings).search(np.arange(60), k=20)
+    divided = replace(DividedRetriever.build(embeddings, divide(90, 4)), merge=MergeConfig(alpha=1 + 1e-12))
+    np.testing.assert_array_equal(divided.search(np.arange(60), k=20).rows, whole.rows)
+
+
+@pytest.mark.parametrize("by", ["calibrated", "quota", "fair"])
+@pytest.mark.parametrize("taught", [False, True])
+def test_nobody_gets_themselves_their_friends_or_anybody_twice(make_random_friend_graph, by, taught):
+    graph = make_random_friend_graph(150, 700)
+    embeddings = learned(embed(graph), 5) if taught else embed(graph)
+    retriever = replace(DividedRetriever.build(embeddings, divide(150, 5)), merge=MergeConfig(by=by, alpha=0.5))
+    known = from_pairs(*np.random.default_rng(1).integers(0, 150, (2, 300)), num_nodes=150)
+    hits = retriever.search(np.arange(150), k=140, known=known)
+    for query, rows in enumerate(hits.rows):
+        barred = {query, *graph.target.adjacency.neighbors(query), *known.neighbors(query)}
+        listed = rows[rows >= 0].tolist()
+        assert sorted(listed) == sorted(set(range(150)) - barred)[: len(listed)] or len(listed) == 140
+        assert len(listed) == min(140, 150 - len(barred))
+        assert not set(listed) & barred
+
+
+def test_the_lists_do_not_hang_on_who_else_asks_or_on_the_numbers_of_clusters(make_random_friend_graph):
+    graph, clusters = make_random_friend_graph(150, 700), divide(150, 4)
+    embeddings = learned(embed(graph), 4)
+    settings = {"merge": MergeConfig(by="quota", alpha=0.5), "temperature": 0.3}
+    retriever = replace(DividedRetriever.build(embeddings, clusters), **settings)
+    together = retriever.search(np.arange(150), k=10)
+    np.testing.assert_array_equal(retriever.search(np.array([77]), k=10).rows[0], together.rows[77])
+    order = np.array([3, 1, 0, 2])
+    renumbered = Clusters(np.argsort(order)[clusters.of].astype(np.int32), tuple(clusters.names[one] for one in order))
+    turned = replace(
+        embeddings, asking=embeddings.asking[order], intent=np.ascontiguousarray(embeddings.intent[:, order])
+    )
+    other = replace(DividedRetriever.build(turned, renumbered), **settings)
+    np.testing.assert_array_equal(other.search(np.arange(150), k=10).rows, together.rows)
+
+
+def test_each_cluster_is_asked_with_its_own_vectors_and_counts_by_its_intent():
+    graph, clusters, temperature = bipartite_graph(), divide(90, 3), 0.7
+    embeddings = learned(embed(graph), 3)
+    retriever = replace(DividedRetriever.build(embeddings, clusters), temperature=temperature)
+    hits = retriever.search(np.arange(60), k=15)
+    items = embeddings.vectors[60:].astype(np.float64)
+    for query in range(60):
+        scores = np.einsum("cd,cd->c", embeddings.asking[clusters.of, query].astype(np.float64), items) / temperature
+        eligible = np.setdiff1d(np.arange(90), graph.target.adjacency.neighbors(query) - 60)
+        logs = np.full(90, -np.inf)
+        for cluster in range(3):
+            inside = eligible[clusters.of[eligible] == cluster]
+            total = np.logaddexp.reduce(scores[inside])
+            logs[inside] = np.log(embeddings.intent[query, cluster]) + scores[inside] - total
+        assert np.logaddexp.reduce(logs) == pytest.approx(0, abs=1e-6)
+        np.testing.assert_array_equal(hits.rows[query] - 60, np.argsort(-logs)[:15])
+
+
+def test_intent_and_quotas_are_told():
+    embeddings = learned(embed(bipartite_graph()), 3)
+    retriever = replace(DividedRetriever.build(embeddings, divide(90, 3)), merge=MergeConfig(by="quota"))
+    intent, places = retriever.intent(np.arange(60), k=12)
+    np.testing.assert_allclose(intent, embeddings.intent, atol=1e-7)
+    assert (places.sum(axis=1) == 12).all()
+    hits = retriever.search(np.arange(60), k=12)
+    found = np.stack([np.bincount(retriever.index.clusters.of[rows - 60], minlength=3) for rows in hits.rows])
+    np.testing.assert_array_equal(found, places)
+
+
+def test_one_cluster_changes_nothing(make_random_friend_graph):
+    embeddings = embed(make_random_friend_graph(80, 300))
+    whole = Retriever.build(embeddings, seed=1).search(np.arange(80), k=9)
+    for by in ("calibrated", "quota", "fair"):
+        alone = replace(DividedRetriever.build(embeddings, undivided(80), seed=1), merge=MergeConfig(by=by, alpha=0.5))
+        np.testing.assert_array_equal(alone.search(np.arange(80), k=9).rows, whole.rows)
+
+
+def test_groups_of_a_column_get_their_share_and_strange_columns_are_refused(make_random_friend_graph):
+    codes = (np.arange(120) % 4 - 1).astype(np.int32)
+    column = Category("school", codes, ("a", "b", "c"))
+    graph = make_random_friend_graph(120, 100, columns=(column,))
+    retriever = DividedRetriever.build(embed(graph), divide(120, 3))
+    fair = {"by": "fair", "group": "school", "minimum_share": 0.2}
+    rows = replace(retriever, merge=MergeConfig(**fair)).search(np.arange(120), k=20).rows
+    for code in range(-1, 3):
+        assert ((codes[rows] == code).sum(axis=1) >= 4).all()
+    with pytest.raises(ConfigError, match=r"no column `age`.* There are: school"):
+        replace(retriever, merge=MergeConfig(**fair | {"group": "age"})).search(np.arange(3), k=5)
+    with pytest.raises(ConfigError, match=r"4 groups of school cannot each have 0.3 .* 0.25 or less"):
+        replace(retriever, merge=MergeConfig(**fair | {"minimum_share": 0.3})).search(np.arange(3), k=5)
+    with pytest.raises(ConfigError, match=r"3 clusters cannot each have 0.4"):
+        replace(retriever, merge=MergeConfig(by="fair", minimum_share=0.4)).search(np.arange(3), k=5)
+
+
+def test_who_does_not_ask_in_training_is_refused_where_asking_was_learned():
+    embeddings = embed(bipartite_graph())
+    DividedRetriever.build(embeddings, divide(90, 3)).search(np.array([77]), k=3)
+    with pytest.raises(RetrievalError, match=r"1 of 2 queries are no user"):
+        DividedRetriever.build(learned(embeddings, 3), divide(90, 3)).search(np.array([3, 77]), k=3)
+
+
+def test_a_blend_takes_the_divided_retriever_as_it_takes_any(make_random_friend_graph):
+    graph = make_random_friend_graph(120, 500)
+    retriever = DividedRetriever.build(embed(graph), divide(120, 3))
+    assert isinstance(retriever, Recommender)
+    whole, parts = (
+        blended(one, Blend(("vectors", "ppr"), np.ones((5, 2))), graph, depth=50, seed=0)
+        for one in (Retriever.build(embed(graph)), retriever)
+    )
+    queries = np.arange(120)
+    np.testing.assert_array_equal(parts.search(queries, k=9).rows, whole.search(queries, k=9).rows)
+
+
+def test_opened_indexes_serve_their_own_embeddings_and_no_others(make_random_friend_graph, tmp_path):
+    graph = make_random_friend_graph(80, 300)
+    embeddings = embed(graph)
+    built = DividedRetriever.build(embeddings, divide(80, 3), seed=3)
+    save_divided(built.index, tmp_path / "index")
+    opened = DividedRetriever.with_index(embeddings, open_divided(tmp_path / "index"))
+    np.testing.assert_array_equal(opened.search(np.arange(80), k=9).rows, built.search(np.arange(80), k=9).rows)
+    for others in (embed(graph, seed=1), embed(graph, dim=9), embed(make_random_friend_graph(79, 300))):
+        with pytest.raises(ArtifactError, match=r"not those of these embeddings"):
+            DividedRetriever.with_index(others, open_divided(tmp_path / "index"))
+
+
+def test_no_queries_get_no_lists():
+    retriever = DividedRetriever.build(embed(bipartite_graph()), divide(90, 3))
+    assert retriever.search(np.empty(0, np.int64), k=3).rows.shape == (0, 3)
