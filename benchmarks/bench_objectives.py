@@ -40,7 +40,7 @@ class Training:
         encoder = EncoderConfig.model_validate({"layer": layer})
         recipe = Recipe(SamplingConfig(), encoder, ObjectivesConfig.model_validate(objectives), TrainingConfig())
         self.model, self.trainable = start(split, recipe, seed=0)
-        self.make = batch_maker(split, self.model, recipe.sampling, seed=0)
+        self.make = batch_maker(split, self.model, recipe, seed=0)
 
     def run(self) -> None:
         """One pass."""

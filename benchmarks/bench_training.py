@@ -53,7 +53,7 @@ class Ours:
         objectives = ObjectivesConfig(views=ViewsConfig(share=1.0, every=1, retrieval_is_first=False))
         recipe = Recipe(SamplingConfig(batch_size=BATCH), encoder, objectives, TrainingConfig())
         self.model, self.trainable = start(split, recipe, seed=0)
-        self.make = batch_maker(split, self.model, recipe.sampling, seed=0)
+        self.make = batch_maker(split, self.model, recipe, seed=0)
         self.first, self.steps = 0, steps
         self.waited_s: list[float] = []
 

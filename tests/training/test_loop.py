@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from amity.clustering import Clusters, undivided
 from amity.embedding import embed_graph
-from amity.encoder import EncoderConfig, Model, build_model
+from amity.encoder import EncoderConfig, Model, PromptsConfig, build_model
 from amity.errors import ConfigError, TrainingError
 from amity.graph import Category, Graph
 from amity.objectives import CcaSsgConfig, ObjectivesConfig, ViewsConfig
@@ -57,6 +58,12 @@ def rare_recipe(**training: float) -> Recipe:
     whole = recipe(**training)
     encoder = whole.encoder.model_copy(update={"layer": EncoderConfig().layer})
     return replace(whole, encoder=encoder, objectives=whole.objectives.model_copy(update={"views": ViewsConfig()}))
+
+
+def divided_recipe(**training: float) -> Recipe:
+    """Three clusters of 120 people, asked with a product each."""
+    clusters = Clusters(np.random.default_rng(1).integers(0, 3, 120).astype(np.int32), ("a", "b", "c"))
+    return replace(rare_recipe(**training), clusters=clusters)
 
 
 def parameters(model: Model) -> dict[str, torch.Tensor]:
@@ -140,7 +147,7 @@ def killed_and_continued(
     return parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal))
 
 
-@pytest.mark.parametrize("make", [recipe, rare_recipe])
+@pytest.mark.parametrize("make", [recipe, rare_recipe, divided_recipe])
 @pytest.mark.parametrize("stop", [2, 6, 7, 11])
 def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, make: Callable[..., Recipe]
@@ -221,6 +228,7 @@ def test_the_log_holds_every_loss_of_a_step_and_what_each_validation_finds(
     train_model(split, make(), seed=0, validate=rising(), journal=journal)
     entries = [json.loads(line) for line in journal.log.read_text().splitlines()]
     weights = {name: weight for name, weight in make().objectives.weights().items() if weight}
+    del weights["intent"]  # Nothing is divided.
     assert set(weights) == {"retrieval", "cca_ssg", "graphmae"}
     for entry in entries:
         known = set(weights) if entry["step"] % every == 0 else {"retrieval"}
@@ -259,6 +267,58 @@ def test_a_checkpoint_of_other_supervision_is_not_taken_up(
     resumed = parameters(train_model(turned, often, seed=1, validate=by_norm, journal=journal))
     assert "training starts anew" in capsys.readouterr().err
     assert_same(resumed, parameters(train_model(turned, often, seed=1, validate=by_norm)))
+
+
+def test_a_checkpoint_of_other_clusters_is_not_taken_up(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), divided_recipe(checkpoint_every_s=1e-9)
+    with monkeypatch.context() as patch:
+        dying(patch, at=6)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    assert often.clusters is not None
+    turned = replace(often, clusters=replace(often.clusters, of=often.clusters.of[::-1].copy()))
+    resumed = parameters(train_model(split, turned, seed=1, validate=by_norm, journal=journal))
+    assert "training starts anew" in capsys.readouterr().err
+    assert_same(resumed, parameters(train_model(split, turned, seed=1, validate=by_norm)))
+
+
+def test_training_in_one_cluster_is_training_undivided_to_the_bit(split: Split, tmp_path: Path):
+    logs = []
+    for name, clusters in (("undivided", None), ("one", undivided(120))):
+        journal = Journal(tmp_path / name, tmp_path / f"{name}.jsonl")
+        one = replace(recipe(), clusters=clusters)
+        kept = parameters(train_model(split, one, seed=1, validate=by_norm, journal=journal))
+        entries = [json.loads(line) for line in journal.log.read_text().splitlines()]
+        logs.append(([entry["loss"] for entry in entries], kept))
+    assert logs[0][0] == logs[1][0]
+    assert_same(logs[0][1], logs[1][1])
+
+
+def test_the_first_losses_of_a_divided_training_do_not_hang_on_how_clusters_are_prompted(split: Split, tmp_path: Path):
+    found = {}
+    for kind in ("none", "product", "token", "mmoe"):
+        journal, plain = Journal(tmp_path / kind, tmp_path / f"{kind}.jsonl"), divided_recipe()
+        encoder = plain.encoder.model_copy(update={"prompts": PromptsConfig(kind=kind)})
+        train_model(split, replace(plain, encoder=encoder), seed=1, validate=by_norm, journal=journal)
+        found[kind] = [json.loads(line)["retrieval"] for line in journal.log.read_text().splitlines()]
+    assert len({losses[0] for losses in found.values()}) == 1
+    assert len({losses[-1] for losses in found.values()}) == 4
+
+
+def test_intent_is_learned_at_every_step_of_a_divided_training_and_leaves_the_codes_alone(split: Split, tmp_path: Path):
+    journal, steady = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), divided_recipe(steps=60)
+    kept = parameters(train_model(split, steady, seed=1, validate=rising(), journal=journal))
+    losses = [json.loads(line)["intent"] for line in journal.log.read_text().splitlines()]
+    assert losses[0] == pytest.approx(np.log(3), rel=1e-6)
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    without = ObjectivesConfig.model_validate(steady.objectives.model_dump() | {"intent": {"weight": 0}})
+    others = parameters(train_model(split, replace(steady, objectives=without), seed=1, validate=rising()))
+    assert_same(others, {name: value for name, value in kept.items() if not name.startswith("intent.")})
+    shaping = ObjectivesConfig.model_validate(steady.objectives.model_dump() | {"intent": {"reaches_encoder": True}})
+    shaped = parameters(train_model(split, replace(steady, objectives=shaping), seed=1, validate=rising()))
+    assert not torch.equal(shaped["tokens"], kept["tokens"])
 
 
 def test_validations_grow_apart_and_end_with_the_last_step():
@@ -301,7 +361,7 @@ def test_nobody_without_friends_is_told_apart_from_another_with_the_same_feature
 def test_duplicates_have_the_features_of_their_originals_and_no_vector_of_their_own(split: Split):
     sampling = SamplingConfig(fanout=(4, 3), batch_size=64, negatives=32, duplicates=True, duplicate_degree=9)
     model = build_model(split.train, recipe().encoder, seed=0)
-    batch, inputs = batch_maker(split, model, sampling, seed=0)(0)
+    batch, inputs = batch_maker(split, model, replace(recipe(), sampling=sampling), seed=0)(0)
     assert batch.duplicates
     originals = batch.candidates[batch.positives[np.isin(batch.queries, batch.duplicates)]]
     assert torch.equal(inputs.tokens[list(batch.duplicates)], inputs.tokens[originals])

@@ -5,8 +5,10 @@ from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_feature
 from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder, block_edges, edges_between
 from amity.encoder.inputs import Inputs, InputSource
 from amity.encoder.model import Model, build_model
+from amity.encoder.prompts import Division, PromptsConfig
 
 __all__ = [
+    "Division",
     "Edges",
     "EncoderConfig",
     "FeatureTransform",
@@ -15,6 +17,7 @@ __all__ = [
     "InputSource",
     "Inputs",
     "Model",
+    "PromptsConfig",
     "block_edges",
     "build_model",
     "edges_between",

@@ -14,7 +14,9 @@ from torch.nn.functional import elu, normalize
 from amity.encoder.aggregation import Edges, prefixes, weighted_sums
 from amity.encoder.features import FeaturesConfig, FeatureTransform
 from amity.encoder.inputs import Inputs
+from amity.encoder.intent import IntentHead
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
+from amity.encoder.prompts import UNDIVIDED, Division, PromptsConfig, make_head
 from amity.encoder.states import States, whole
 from amity.errors import ConfigError
 from amity.sampling.neighbors import Block
@@ -51,6 +53,8 @@ class EncoderConfig(Section):
     """Power of a node's degree by which a vector of length 1 is stretched once it is trained; no part of `dot`."""
     features: FeaturesConfig = FeaturesConfig()
     """What is known of a node before any message."""
+    prompts: PromptsConfig = PromptsConfig()
+    """How a user asks each cluster, where candidates are divided."""
 
 
 class GraphEncoder(nn.Module):
@@ -60,10 +64,12 @@ class GraphEncoder(nn.Module):
     vector where ids are on. Each layer then adds what the node makes of its neighbours.
     """
 
-    def __init__(self, config: EncoderConfig, transform: FeatureTransform, *, seed: int) -> None:
+    def __init__(
+        self, config: EncoderConfig, transform: FeatureTransform, *, seed: int, division: Division = UNDIVIDED
+    ) -> None:
         super().__init__()
         _check(config)
-        self.config = config
+        self.config, self.division = config, division
         generator = torch.Generator().manual_seed(seed)
         dim, scale = config.dim, INPUT_SCALE / max(transform.num_columns, 1) ** 0.5
         self.tokens = _normal(transform.num_tokens, dim, scale, generator)
@@ -71,6 +77,8 @@ class GraphEncoder(nn.Module):
         self.structure = _normal(transform.structure.width, dim, scale / 2, generator)
         self.ids = _id_table(transform, dim, generator) if transform.ids != "none" else None
         self.layers = nn.ModuleList(GraphLayer(config, generator) for _ in range(config.layers))
+        self.prompts = make_head(config.prompts, clusters=division.clusters, dim=dim, generator=generator)
+        self.intent = IntentHead(division.clusters, dim) if division.intent else None
 
     @property
     def dim(self) -> int:
@@ -125,8 +133,17 @@ class GraphEncoder(nn.Module):
 
     def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""
-        codes = self.blend(states)
+        return self.scale(self.blend(states))
+
+    def scale(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Codes as training compares them: of length 1 under `cosine`."""
         return normalize(codes, dim=1) if self.config.output == "cosine" else codes
+
+    def ask(
+        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
+    ) -> Float[Tensor, "queries dim"]:
+        """The vectors with which queries ask a cluster each, as training compares them."""
+        return self.scale(codes if self.prompts is None else self.prompts(codes, clusters))
 
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
@@ -204,6 +221,11 @@ def _check(config: EncoderConfig) -> None:
         raise ConfigError(
             "The heads of the attention share the width of the vectors between them, but "
             f"{config.dim} (`encoder.dim`) is no multiple of {config.heads} (`encoder.heads`). Choose a multiple."
+        )
+    if config.prompts.at == "inputs":
+        raise ConfigError(
+            "Prompts at the inputs would take a pass of the graph encoder for each cluster (`encoder.prompts.at` is "
+            '"inputs"). Set it to "head".'
         )
 
 

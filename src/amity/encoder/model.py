@@ -1,7 +1,7 @@
 """A trained encoder with all it needs to embed a graph, in one safetensors file."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from amity.encoder.features import FeatureTransform, fit_features
 from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder
+from amity.encoder.prompts import UNDIVIDED, Division
 from amity.errors import ArtifactError
 from amity.graph import Graph
 
@@ -27,11 +28,12 @@ class Model:
     """How the columns of a graph become inputs."""
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file; the settings and the transform stand in its header as JSON."""
+        """Write one safetensors file; settings, transform and number of clusters stand in its header as JSON."""
         page = {
             "format": FORMAT,
             "encoder": self.encoder.config.model_dump(mode="json"),
             "transform": self.transform.model_dump(mode="json"),
+            "division": asdict(self.encoder.division),
         }
         tensors = {name: value.contiguous() for name, value in self.encoder.state_dict().items()}
         save_file(tensors, path, {"amity": json.dumps(page, ensure_ascii=False)})
@@ -47,23 +49,24 @@ class Model:
                     raise ArtifactError(_message(path, f"its format is {page.get('format')!r}, not {FORMAT!r}"))
                 config = EncoderConfig.model_validate(page["encoder"])
                 transform = FeatureTransform.model_validate(page["transform"])
+                division = Division(**page.get("division", {}))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, ValueError, KeyError, AttributeError, SafetensorError, ValidationError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, SafetensorError, ValidationError, TypeError) as error:
             raise ArtifactError(_message(path, f"it cannot be read ({error})")) from error
-        encoder = GraphEncoder(config, transform, seed=0)
+        encoder = GraphEncoder(config, transform, seed=0, division=division)
         _check(encoder, tensors, path)
         encoder.load_state_dict(tensors)
         return cls(encoder, transform)
 
 
-def build_model(graph: Graph, config: EncoderConfig, *, seed: int) -> Model:
+def build_model(graph: Graph, config: EncoderConfig, *, seed: int, division: Division = UNDIVIDED) -> Model:
     """An untrained model for a graph: its transform fitted, its parameters drawn from `seed`.
 
     Nobody without an edge has a learned vector of its own: nothing would ever be learned of its friends, so that it
     would be noise beside the features.
     """
     transform = fit_features(graph, config.features)
-    encoder = GraphEncoder(config, transform, seed=seed)
+    encoder = GraphEncoder(config, transform, seed=seed, division=division)
     if transform.ids == "learned":
         encoder.forget_ids(graph.isolated())
     return Model(encoder, transform)

@@ -6,6 +6,7 @@ from amity.objectives.cca_ssg import CcaSsgConfig, cca_ssg_loss
 from amity.objectives.grace import GraceConfig, grace_loss
 from amity.objectives.graphmae import GraphMaeConfig, graphmae_loss
 from amity.objectives.graphmae2 import GraphMae2Config
+from amity.objectives.intent import IntentConfig, intent_loss
 from amity.objectives.multitask import Objectives, ObjectivesConfig, multitask_loss
 from amity.objectives.retrieval import RetrievalConfig, retrieval_losses
 from amity.objectives.step import Step, ViewsConfig
@@ -20,6 +21,7 @@ __all__ = [
     "GraceConfig",
     "GraphMae2Config",
     "GraphMaeConfig",
+    "IntentConfig",
     "Objectives",
     "ObjectivesConfig",
     "RetrievalConfig",
@@ -33,6 +35,7 @@ __all__ = [
     "cca_ssg_loss",
     "grace_loss",
     "graphmae_loss",
+    "intent_loss",
     "multitask_loss",
     "retrieval_losses",
     "uniformity_loss",

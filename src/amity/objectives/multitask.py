@@ -16,6 +16,7 @@ from amity.objectives.cca_ssg import CcaSsg, CcaSsgConfig
 from amity.objectives.grace import Grace, GraceConfig
 from amity.objectives.graphmae import GraphMae, GraphMaeConfig, feature_width
 from amity.objectives.graphmae2 import GraphMae2, GraphMae2Config
+from amity.objectives.intent import Intent, IntentConfig
 from amity.objectives.retrieval import Retrieval, RetrievalConfig
 from amity.objectives.step import Augmentation, Step, ViewsConfig, generator_of
 from amity.objectives.uniformity import Uniformity, UniformityConfig
@@ -23,6 +24,9 @@ from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, 
 from amity.objectives.xsimgcl import XSimGcl, XSimGclConfig
 from amity.sampling.batch import Batch
 from amity.section import Section
+
+ALWAYS = (MAIN, "intent")
+"""Objectives that cost little beyond the retrieval pass, and are computed at every step."""
 
 
 class ObjectivesConfig(Section):
@@ -34,6 +38,8 @@ class ObjectivesConfig(Section):
     """How the auxiliary objectives look at a step."""
     retrieval: RetrievalConfig = RetrievalConfig()
     """Find the true friend among many."""
+    intent: IntentConfig = IntentConfig()
+    """Foretell in which cluster the true friend is."""
     cca_ssg: CcaSsgConfig = CcaSsgConfig()
     """Two views of a node agree."""
     graphmae: GraphMaeConfig = GraphMaeConfig()
@@ -54,7 +60,7 @@ class ObjectivesConfig(Section):
     def weights(self) -> dict[str, float]:
         """The factor on each objective in a step that computes it, by name: see `views.every`."""
         names = [name for name in type(self).model_fields if name not in ("weighing", "views")]
-        factors = {name: 1 if name == MAIN else self.views.every for name in names}
+        factors = {name: 1 if name in ALWAYS else self.views.every for name in names}
         return {name: factors[name] * getattr(self, name).weight for name in names}
 
 
@@ -92,7 +98,7 @@ class Objectives(nn.Module):
     def forward(self, step: Step) -> dict[str, Float[Tensor, ""]]:
         """The loss of each objective that is on at this step, before weighing, by name."""
         auxiliary = step.batch.step % self.config.views.every == 0
-        return {name: task(step) for name, task in self.tasks.items() if auxiliary or name == MAIN}
+        return {name: task(step) for name, task in self.tasks.items() if auxiliary or name in ALWAYS}
 
     def backward(self, step: Step, losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, Any]:
         """Give every parameter its `grad`, which must be empty; now and then, say what the objectives' gradients are.
@@ -144,6 +150,7 @@ def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Mo
     draws = {name: generator_of(seed, name) for name in config.weights()}
     makers = {
         "retrieval": lambda: Retrieval(config.retrieval),
+        "intent": lambda: Intent(config.intent),
         "cca_ssg": lambda: CcaSsg(config.cca_ssg, dim, generator=draws["cca_ssg"]),
         "graphmae": lambda: GraphMae(config.graphmae, dim, width, generator=draws["graphmae"]),
         "graphmae2": lambda: GraphMae2(config.graphmae2, encoder, generator=draws["graphmae2"]),
@@ -153,7 +160,8 @@ def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Mo
         "uniformity": lambda: Uniformity(config.uniformity),
         "xsimgcl": lambda: XSimGcl(config.xsimgcl),
     }
-    chosen = [name for name, weight in config.weights().items() if weight and (name != "graphmae" or width)]
+    pointless = {"graphmae": not width, "intent": encoder.intent is None}
+    chosen = [name for name, weight in config.weights().items() if weight and not pointless.get(name)]
     return {name: makers[name]() for name in chosen}
 
 

@@ -40,7 +40,7 @@ class Retrieval(nn.Module):
         """The loss of each of the batch's rows."""
         batch = step.batch
         return retrieval_losses(
-            step.vectors[step.on_device(batch.queries)],
+            step.asking,
             step.vectors[step.on_device(batch.candidates)],
             positives=step.on_device(batch.positives),
             masked=step.on_device(batch.masked),

@@ -89,9 +89,27 @@ class Step:
         return self.encoder.propagate(first, edges, perturb=self._perturb())
 
     @cached_property
+    def codes(self) -> Float[Tensor, "seeds dim"]:
+        """The codes of queries and candidates in the retrieval pass."""
+        return self.encoder.blend(self.reached)
+
+    @cached_property
     def vectors(self) -> Float[Tensor, "seeds dim"]:
         """The vectors of queries and candidates that retrieval compares."""
-        return self.encoder.combine(self.reached)
+        return self.encoder.scale(self.codes)
+
+    @cached_property
+    def asking(self) -> Float[Tensor, "queries dim"]:
+        """The vectors with which the queries of the rows ask the clusters of their positives."""
+        queries = self.on_device(self.batch.queries)
+        if self.encoder.prompts is None:
+            return self.vectors[queries]
+        return self.encoder.ask(self.codes[queries], self.clusters)
+
+    @cached_property
+    def clusters(self) -> Int64[Tensor, "queries"]:
+        """The clusters of the rows' positives."""
+        return self.on_device(self.batch.clusters).long()
 
     @cached_property
     def roots(self) -> Int64[ndarray, "roots"]:
@@ -141,7 +159,7 @@ class Step:
         first, second = self.views
         seen = self.encode(second, self.encoder, self.around)
         if self.config.retrieval_is_first:
-            return self.encoder.blend(self.reached)[self.on_device(self.roots)], seen
+            return self.codes[self.on_device(self.roots)], seen
         return self.encode(first, self.encoder, self.around), seen
 
     def encode(self, view: View, encoder: GraphEncoder, around: States) -> Float[Tensor, "roots dim"]:

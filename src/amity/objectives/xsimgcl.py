@@ -34,7 +34,7 @@ class XSimGcl(nn.Module):
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The mean of the losses of the queries and of the candidates of the retrieval pass."""
         layer = min(self.config.layer, len(step.reached) - 1)
-        final, early = step.encoder.blend(step.reached), step.reached[layer]
+        final, early = step.codes, step.reached[layer]
         losses = [
             xsimgcl_loss(final[nodes], early[nodes], temperature=self.config.temperature)
             for nodes in (step.on_device(np.unique(step.batch.queries)), step.on_device(step.batch.candidates))

@@ -70,7 +70,7 @@ def train_model(
         deterministic(device),
         kept_memory(),
         prefetch(
-            batch_maker(split, model, recipe.sampling, seed=seed, device=device),
+            batch_maker(split, model, recipe, seed=seed, device=device),
             steps,
             depth=recipe.sampling.prefetched,
             workers=numba.get_num_threads(),
@@ -127,9 +127,11 @@ def _note(found: dict[str, Any], standing: Standing) -> str:
 
 
 def _fingerprint(split: Split, model: Model, recipe: Recipe, seed: int) -> str:
-    """What is being trained: the settings, the seed, what was fitted on the features, every edge and its order."""
+    """What is being trained: settings, seed, what was fitted on the features, clusters, every edge and its order."""
     records = (recipe.sampling, recipe.encoder, recipe.objectives, recipe.training, model.transform)
     digest = sha256(json.dumps([seed, *(record.model_dump(mode="json") for record in records)]).encode())
+    if recipe.clusters is not None:
+        digest.update(recipe.clusters.of.data)
     messages, supervision = split.train.messages, split.supervision
     for edges in (messages,) if supervision is messages else (messages, supervision):
         digest.update(np.ascontiguousarray(edges.indptr).data)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from amity.encoder import EncoderConfig
+from amity.clustering import Clusters
+from amity.encoder import Division, EncoderConfig
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
 from amity.section import Section
@@ -35,9 +36,17 @@ class TrainingConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The sections that decide what is learned."""
+    """The sections that decide what is learned, and the clusters that it is learned in."""
 
     sampling: SamplingConfig
     encoder: EncoderConfig
     objectives: ObjectivesConfig
     training: TrainingConfig
+    clusters: Clusters | None = None
+    """How the candidates are divided; absent where they are not."""
+
+    @property
+    def division(self) -> Division:
+        """What the encoder is to know of the clusters."""
+        count = 1 if self.clusters is None else self.clusters.count
+        return Division(count, intent=count > 1 and self.objectives.intent.weight > 0)

@@ -11,7 +11,7 @@ from amity.errors import ConfigError, TrainingError
 from amity.log import say
 from amity.objectives import Objectives, multitask_loss
 from amity.objectives.cca_ssg import ROWS_PER_DIM
-from amity.sampling import Batch, BatchMaker, SamplingConfig
+from amity.sampling import Batch, BatchMaker
 from amity.sampling.draws import keyed
 from amity.splitting import Split
 from amity.training.checkpoint import Trainable
@@ -34,7 +34,7 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
             "hops are sampled (`sampling.fanout`). Give the fan-out one number for each layer."
         )
     _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
-    model = build_model(split.train, recipe.encoder, seed=seed)
+    model = build_model(split.train, recipe.encoder, seed=seed, division=recipe.division)
     objectives = Objectives(recipe.objectives, model, seed=seed)
     modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives}).to(device)
     settings = recipe.training
@@ -43,10 +43,10 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
 
 
 def batch_maker(
-    split: Split, model: Model, config: SamplingConfig, *, seed: int, device: torch.device | str = "cpu"
+    split: Split, model: Model, recipe: Recipe, *, seed: int, device: torch.device | str = "cpu"
 ) -> Callable[[int], tuple[Batch, Inputs]]:
     """What makes the batch of any step with the inputs of its nodes, these on the device."""
-    make = BatchMaker.prepare(split, config, seed=seed)
+    make = BatchMaker.prepare(split, recipe.sampling, recipe.clusters, seed=seed)
     source = InputSource.of(model.transform, split.train).of_training()
 
     def make_with_inputs(step: int) -> tuple[Batch, Inputs]:

@@ -1,0 +1,126 @@
+"""Prompts: what becomes of a user's code h before it asks cluster k (divide and conquer, arXiv 2302.02657).
+
+Every way begins at h itself, to the bit, so that training starts from the model that all clusters share.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import PositiveInt
+from torch import Generator, Tensor, nn
+from torch.nn.functional import relu
+
+from amity.section import Section
+
+TOKEN_SCALE = 0.1
+"""Standard deviation of the entries of a token at the start."""
+
+
+class PromptsConfig(Section):
+    """How one encoder serves many clusters."""
+
+    kind: Literal["none", "product", "token", "mmoe"] = "product"
+    """Not at all; by a vector that is multiplied with the code; by one that is added to it; or by a mixture of experts
+    that all clusters share. Without clusters there are no prompts."""
+    at: Literal["head", "inputs"] = "head"
+    """Whether prompts change the finished code, or, as published and for the sequence encoder alone, what enters it."""
+    experts: PositiveInt = 4
+    """Experts of `mmoe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """What an encoder is to know of clusters."""
+
+    clusters: int = 1
+    """How many there are."""
+    intent: bool = False
+    """Whether it learns how likely a user asks each of them."""
+
+
+UNDIVIDED = Division()
+
+
+class ProductHead(nn.Module):
+    """A prompt t_k for each cluster, multiplied with the code before a non-linearity.
+
+        e^(k) = t_k ⊙ h + W₂ σ(W₁ (t_k ⊙ h)),  t_k = 1 and W₂ = 0 at the start
+
+    Paper B multiplies what enters the encoder; this needs one pass of the encoder and K of the head. A prompt without
+    the second term would be no more than a diagonal metric for each cluster.
+    """
+
+    def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
+        super().__init__()
+        self.prompts = nn.Parameter(torch.ones(clusters, dim))
+        self.inner = _matrix(dim, dim, generator)
+        self.outer = nn.Parameter(torch.zeros(dim, dim))
+
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
+    ) -> Float[Tensor, "queries dim"]:
+        """The code with which each query asks a cluster."""
+        prompted = codes * self.prompts[clusters]
+        return prompted + relu(prompted @ self.inner) @ self.outer
+
+
+class TokenHead(nn.Module):
+    """A token v_k for each cluster, beside the code: e^(k) = h + W₂ σ(W₁ h + v_k), W₂ = 0 at the start.
+
+    What W₁ would make of a token that is concatenated with the code is itself such a vector.
+    """
+
+    def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
+        super().__init__()
+        self.inner = _matrix(dim, dim, generator)
+        self.tokens = nn.Parameter(torch.randn(clusters, dim, generator=generator) * TOKEN_SCALE)
+        self.outer = nn.Parameter(torch.zeros(dim, dim))
+
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
+    ) -> Float[Tensor, "queries dim"]:
+        """The code with which each query asks a cluster."""
+        return codes + relu(codes @ self.inner + self.tokens[clusters]) @ self.outer
+
+
+class ExpertsHead(nn.Module):
+    """Experts that all clusters share, and a gate for each cluster (MMoE, Ma et al., KDD 2018).
+
+        e^(k) = h + Σ_m g_m^(k)(h) W₂ₘ σ(W₁ₘ h),  g^(k)(h) = softmax(G_k h);  W₂ₘ = 0 and G_k = 0 at the start
+
+    Its eq. 6 and 7, beside the code itself.
+    """
+
+    def __init__(self, clusters: int, dim: int, *, experts: int, generator: Generator) -> None:
+        super().__init__()
+        self.inner = nn.Parameter(torch.stack([_matrix(dim, dim, generator).data for _ in range(experts)]))
+        self.outer = nn.Parameter(torch.zeros(experts, dim, dim))
+        self.gates = nn.Parameter(torch.zeros(clusters, dim, experts))
+
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
+    ) -> Float[Tensor, "queries dim"]:
+        """The code with which each query asks a cluster."""
+        weights = torch.einsum("qd,qdm->qm", codes, self.gates[clusters]).softmax(1)
+        said = torch.einsum("mqd,mde->mqe", relu(codes @ self.inner), self.outer)
+        return codes + torch.einsum("qm,mqe->qe", weights, said)
+
+
+PromptedHead = ProductHead | TokenHead | ExpertsHead
+
+
+def make_head(config: PromptsConfig, *, clusters: int, dim: int, generator: Generator) -> PromptedHead | None:
+    """The head that a config calls for; none where prompts are off or there is nothing to tell apart."""
+    if clusters == 1 or config.kind == "none":
+        return None
+    if config.kind == "product":
+        return ProductHead(clusters, dim, generator=generator)
+    if config.kind == "token":
+        return TokenHead(clusters, dim, generator=generator)
+    return ExpertsHead(clusters, dim, experts=config.experts, generator=generator)
+
+
+def _matrix(rows: int, columns: int, generator: Generator) -> nn.Parameter:
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
