@@ -49,6 +49,7 @@ def test_sections_stand_in_the_order_of_the_flow(file: Path):
     flow = [
         "ingestion",
         "splitting",
+        "clustering",
         "sampling",
         "encoder",
         "objectives",

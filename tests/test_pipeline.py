@@ -60,7 +60,7 @@ def artifacts(path: Path) -> dict[str, bytes]:
 def test_a_run_holds_the_artifacts_of_the_design(finished: Path):
     names = {place.name for place in finished.iterdir() if not place.name.startswith(".")}
     assert names == {
-        *("config.toml", "manifest.json", "log.jsonl", "graph", "split", "model.safetensors"),
+        *("config.toml", "manifest.json", "log.jsonl", "graph", "split", "clusters.parquet", "model.safetensors"),
         *("embeddings", "index", "blend.json", "report.json", "report.html", "per_query.parquet"),
     }
 
@@ -70,7 +70,7 @@ def test_a_finished_run_is_not_run_again(path: Path):
 
 
 def test_a_run_without_training_is_judged_like_any_other_and_tells_of_no_learning(path: Path, data: Path):
-    assert made(pipeline.run(path, data, settings(training={"steps": 0}))) == STAGES[2:]
+    assert made(pipeline.run(path, data, settings(training={"steps": 0}))) == STAGES[STAGES.index("train") :]
     assert (path / "log.jsonl").read_text() == ""
     page = (path / "report.html").read_text()
     assert "All numbers" in page

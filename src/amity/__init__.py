@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from amity.errors import AmityError
     from amity.evaluation import Evaluation
     from amity.graph import Graph
-    from amity.pipeline import embed, evaluate, read_graph, run, settle, split, train
+    from amity.pipeline import cluster, embed, evaluate, read_graph, run, settle, split, train
     from amity.retrieval import Candidates, Retriever
     from amity.splitting import HeldOut, Split
 
@@ -33,6 +33,7 @@ __all__ = [
     "Model",
     "Retriever",
     "Split",
+    "cluster",
     "embed",
     "evaluate",
     "load_config",

@@ -10,6 +10,7 @@ import tomli_w
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from amity.artifacts import write_atomically
+from amity.clustering import ClusteringConfig
 from amity.device import Device
 from amity.embedding import EmbeddingConfig
 from amity.encoder import EncoderConfig
@@ -39,6 +40,8 @@ class Config(Section):
     """What the tables are."""
     splitting: SplittingConfig = Field(default_factory=SplittingConfig)
     """Which edges are held out."""
+    clustering: ClusteringConfig = Field(default_factory=ClusteringConfig)
+    """How the candidates are divided."""
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     """How batches are drawn."""
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)

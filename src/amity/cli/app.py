@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Run every stage, skipping what is done.",
     "ingest": "Read tables into a graph.",
     "split": "Hold out edges to judge by.",
+    "cluster": "Divide the candidates into clusters.",
     "train": "Train the encoder; an interrupted training goes on.",
     "embed": "Give every node its vector.",
     "index": "Index the vectors of the candidates.",

@@ -79,8 +79,8 @@ def _stage_command(name: str) -> Callable[..., None]:
     return command
 
 
-split, train, embed, index, blend, evaluate = map(
-    _stage_command, ("split", "train", "embed", "index", "blend", "evaluate")
+split, cluster, train, embed, index, blend, evaluate = map(
+    _stage_command, ("split", "cluster", "train", "embed", "index", "blend", "evaluate")
 )
 
 

@@ -48,6 +48,7 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _amounts(report, "seconds", "Time", "Seconds a stage took."),
         _amounts(report, "peak_rss_bytes", "Memory", "The most a stage held at once."),
         _numbers(report),
+        _pairs(_divided(report), "Clusters", "How many candidates each of them has."),
         _pairs(report.get("ingestion"), "What was read", "Rows of the tables, and what became of them."),
         _pairs(report.get("config"), "Settings", "All that the run was told."),
     ]
@@ -219,6 +220,11 @@ def cell(mark: Mark) -> str:
     value = "–" if math.isnan(mark.value) else f"{mark.value:.4f}"
     interval = "" if math.isnan(mark.low) else f"<small>{mark.low:.4f} – {mark.high:.4f}</small>"
     return f"<td>{value}{interval}</td>"
+
+
+def _divided(report: Report) -> dict[str, Any] | None:
+    sizes = report.get("clusters") or {}
+    return sizes if len(sizes) > 1 else None
 
 
 def _pairs(values: dict[str, Any] | None, title: str, note: str) -> str:

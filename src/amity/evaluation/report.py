@@ -21,7 +21,7 @@ def make_report(
     `metrics` and each of `parts` and `baselines` hold, by the name of a metric, `value`, `low`, `high`, `queries`,
     `by_degree` and, for recall, `by_distance`; `versus` holds the same of the model's headline recall less that of each
     other one, query by query. The pipeline adds what it alone knows: `name`, `made`, `index`, `seconds`,
-    `peak_rss_bytes`, `ingestion` and `config`.
+    `peak_rss_bytes`, `ingestion`, `clusters` and `config`.
     """
     relation, headline = graph.target, f"recall@{model.config.headline}"
     others = (parts or {}) | baselines

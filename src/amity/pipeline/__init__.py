@@ -6,7 +6,7 @@ from amity.pipeline.robustness import damage_arms
 from amity.pipeline.running import Done, configure, open_run, run, run_stage
 from amity.pipeline.stages import STAGES, Stage
 from amity.pipeline.sweep import Sweep, sweep
-from amity.pipeline.verbs import embed, evaluate, read_graph, settle, split, train
+from amity.pipeline.verbs import cluster, embed, evaluate, read_graph, settle, split, train
 from amity.pipeline.work import Work
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Stage",
     "Sweep",
     "Work",
+    "cluster",
     "configure",
     "damage_arms",
     "demo",

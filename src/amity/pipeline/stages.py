@@ -11,6 +11,7 @@ import numpy as np
 
 from amity import __version__
 from amity.artifacts import Record, digest, peak_memory_bytes
+from amity.clustering import save_clusters
 from amity.device import check_device
 from amity.embedding import embed_graph
 from amity.errors import ArtifactError, ConfigError
@@ -86,6 +87,14 @@ def split_graph(work: Work, directory: Path) -> Mapping[str, Any]:
     split = split_edges(work.graph(), work.config.splitting, directory / "split", seed=work.config.seed)
     held_out = {"valid": split.valid.truth.num_edges, "test": split.test.truth.num_edges}
     return {"train": split.train.target.adjacency.num_edges, **held_out}
+
+
+def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
+    """`split/` -> `clusters.parquet`."""
+    split, config = work.split(), work.config
+    clusters = verbs.cluster(split, config.clustering, seed=config.seed)
+    save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
+    return {"clusters": clusters.count, "sizes": dict(zip(clusters.names, clusters.sizes().tolist(), strict=True))}
 
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -174,20 +183,22 @@ def _about(work: Work, *, seconds: float) -> dict[str, Any]:
             "evaluate": peak_memory_bytes(),
         },
         "ingestion": records["ingest"].summary,
+        "clusters": records["cluster"].summary["sizes"],
         "config": work.config.model_dump(mode="json"),
     }
 
 
 LEARNING = ("seed", "sampling", "encoder", "objectives", "training")
-RETRIEVING = ("ingest", "split", "embed", "index")
+RETRIEVING = ("ingest", "split", "cluster", "embed", "index")
 STAGES = {
     stage.name: stage
     for stage in (
         Stage("ingest", ("data",), ("ingestion",), ingest_tables),
         Stage("split", ("ingest",), ("seed", "splitting"), split_graph),
-        Stage("train", ("ingest", "split"), LEARNING, train_model),
-        Stage("embed", ("ingest", "split", "train"), ("seed", "embedding"), embed_nodes),
-        Stage("index", ("embed",), ("seed", "index"), index_vectors),
+        Stage("cluster", ("ingest", "split"), ("seed", "clustering"), cluster_candidates),
+        Stage("train", ("ingest", "split", "cluster"), LEARNING, train_model),
+        Stage("embed", ("ingest", "split", "cluster", "train"), ("seed", "embedding"), embed_nodes),
+        Stage("index", ("cluster", "embed"), ("seed", "index"), index_vectors),
         Stage("blend", RETRIEVING, ("seed", "retrieval"), fit_weights),
         Stage("evaluate", (*RETRIEVING, "blend"), ("seed", "retrieval", "evaluation"), evaluate_lists),
     )

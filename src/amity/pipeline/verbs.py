@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from amity import embedding, evaluation, ingestion, splitting, training
+from amity import clustering, embedding, evaluation, ingestion, splitting, training
+from amity.clustering import ClusteringConfig, Clusters
 from amity.config import Config, load_config
 from amity.device import Device, check_device
 from amity.embedding import EmbeddingConfig, Embeddings
@@ -15,6 +16,7 @@ from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
 from amity.ingestion import IngestionConfig
 from amity.log import Progress
+from amity.pipeline.division import vectors_to_divide
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import validation
 from amity.retrieval import Retriever
@@ -52,6 +54,15 @@ def split(
     """
     config = load_config(flags={"splitting": {"by": by, "valid": valid, "test": test}}).splitting
     return splitting.split_edges(graph, config, _storage(storage), seed=seed)
+
+
+def cluster(split: Split, config: ClusteringConfig | None = None, *, seed: int = 0) -> Clusters:
+    """Divide the candidates into clusters by train edges alone, or by a column; one of everyone by default.
+
+    Raises `ConfigError` where they cannot be divided so, or a library is missing.
+    """
+    config = config or ClusteringConfig()
+    return clustering.divide(split, config, seed=seed, vectors=vectors_to_divide(split, config))
 
 
 def train(split: Split, config: Config | None = None, *, journal: Journal | None = None) -> Model:

@@ -8,6 +8,7 @@ from typing import Any
 from pyarrow import Table
 
 from amity.artifacts import Run
+from amity.clustering import Clusters, open_clusters
 from amity.config import Config
 from amity.device import Device
 from amity.embedding import EmbeddingConfig, Embeddings, open_embeddings
@@ -39,6 +40,11 @@ class Work:
         """The split of the graph."""
         self.run.verify("split")
         return open_split(self.run.path / "split", self.graph())
+
+    def clusters(self) -> Clusters:
+        """The division of the candidates."""
+        self.run.verify("cluster")
+        return open_clusters(self.run.path / "clusters.parquet", self.graph().candidates)
 
     def model(self) -> Model:
         """The trained model."""

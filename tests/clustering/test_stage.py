@@ -1,0 +1,102 @@
+"""The stage `cluster`: it costs nothing by default, redoes what depends on it, and takes no other split's vectors."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from amity import pipeline
+from amity.config import Config, load_config, merge
+from amity.errors import AmityError, ArtifactError, ConfigError
+
+BY_GROUP = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
+
+
+def settings(*flags: dict) -> Config:
+    page = dict(tiny.FLAGS)
+    for one in flags:
+        page = merge(page, one)
+    return load_config(flags=page)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "base"
+    pipeline.run(path, data, settings())
+    return path
+
+
+@pytest.fixture
+def path(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_by_default_all_candidates_are_one_cluster(finished: Path):
+    work = pipeline.open_run(finished, until="evaluate")
+    assert work.clusters().sizes().tolist() == [work.graph().candidates.count]
+    assert work.report()["clusters"] == {"everyone": work.graph().candidates.count}
+    assert "Clusters" not in (finished / "report.html").read_text()
+
+
+def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Path):
+    done = pipeline.run(path, config=settings(BY_GROUP))
+    assert [name for name, one in done.items() if one.made][:2] == ["cluster", "train"]
+    work = pipeline.open_run(path, until="evaluate")
+    clusters = work.clusters()
+    sizes = dict(zip(clusters.names, clusters.sizes().tolist(), strict=True))
+    assert clusters.count == 10
+    assert work.report()["clusters"] == sizes == done["cluster"].record.summary["sizes"]
+    assert "Clusters" in (path / "report.html").read_text()
+
+
+def test_another_runs_embeddings_divide_where_its_split_is_the_same(finished: Path, data: Path, tmp_path: Path):
+    config = settings({"clustering": {"by": "run", "run": str(finished), "count": 5, "balanced": True}})
+    for stage in ("ingest", "split", "cluster"):
+        pipeline.run_stage(tmp_path / "run", stage, data if stage == "ingest" else None, config=config)
+    assert pipeline.open_run(tmp_path / "run", until="cluster").clusters().sizes().tolist() == [30] * 5
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"splitting": {"test": 0.2}}])
+def test_a_run_of_another_split_is_refused(finished: Path, data: Path, tmp_path: Path, change: dict):
+    config = settings({"clustering": {"by": "run", "run": str(finished)}}, change)
+    for stage in ("ingest", "split"):
+        pipeline.run_stage(tmp_path / "run", stage, data if stage == "ingest" else None, config=config)
+    with pytest.raises(ConfigError, match="trained on another split"):
+        pipeline.run_stage(tmp_path / "run", "cluster", config=config)
+
+
+def test_embeddings_of_a_split_that_was_made_anew_since_are_refused(finished: Path, path: Path):
+    config = settings({"splitting": {"test": 0.2}}, {"clustering": {"by": "run", "run": str(path)}})
+    pipeline.run_stage(path, "split", config=config)
+    with pytest.raises(ConfigError, match="trained on another split"):
+        pipeline.run_stage(path, "cluster", config=config)
+
+
+@pytest.mark.parametrize("spoil", [shutil.rmtree, lambda path: (path / "embeddings" / "vectors.npy").unlink()])
+def test_a_run_that_is_gone_or_not_whole_is_refused(path: Path, finished: Path, spoil, tmp_path: Path):
+    other = Path(shutil.copytree(finished, tmp_path / "other"))
+    spoil(other)
+    with pytest.raises(AmityError):
+        pipeline.run_stage(path, "cluster", config=settings({"clustering": {"by": "run", "run": str(other)}}))
+
+
+def test_a_file_of_clusters_that_was_altered_is_refused(path: Path):
+    content = bytearray((path / "clusters.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (path / "clusters.parquet").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"clusters\.parquet"):
+        pipeline.open_run(path, until="evaluate").clusters()
+
+
+def test_the_summary_of_a_stage_holds_every_candidate(path: Path):
+    summary = json.loads((path / "manifest.json").read_text())["stages"]["cluster"]["summary"]
+    assert np.sum(list(summary["sizes"].values())) == 150
+    assert summary["clusters"] == 1
