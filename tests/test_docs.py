@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from amity.config import Config
 from amity.graph.storage import read_summary
 from amity.ingestion import IngestionConfig, ingest
+from amity.ingestion.synthetic import synthesize
 
-TABLES = (Path(__file__).parents[1] / "docs" / "tables.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+TABLES = (DOCS / "tables.md").read_text(encoding="utf-8")
+DIVIDING = (DOCS / "divide-and-conquer.md").read_text(encoding="utf-8")
 EXAMPLES = {
     part.split("\n", 1)[0]: part for part in re.split(r"^#{2,3} ", TABLES, flags=re.MULTILINE) if "```json" in part
 }
@@ -50,6 +54,22 @@ def test_an_example_gives_the_summary_beside_it(name: str, tmp_path: Path, monke
     ingest(data, tmp_path / "graph", IngestionConfig())
     (shown,) = blocks(EXAMPLES[name], "json")
     assert_within(json.loads(shown), read_summary(tmp_path / "graph"))
+
+
+def test_every_setting_of_divide_and_conquer_is_one_that_the_config_takes():
+    snippets = blocks(DIVIDING, "toml")
+    assert snippets
+    for snippet in snippets:
+        Config.model_validate(tomllib.loads(snippet))
+
+
+def test_the_programs_of_divide_and_conquer_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    synthesize(tmp_path / "runs" / "demo" / "data", people=400, friendships=4000, seed=0)
+    known: dict[str, Any] = {}
+    for program in blocks(DIVIDING, "python"):
+        exec(program, known)
+    assert known["clusters"].sizes().sum() == 400
 
 
 def test_the_examples_are_those_that_are_promised():
