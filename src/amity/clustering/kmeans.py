@@ -7,8 +7,10 @@ from numpy import ndarray
 
 from amity.kernels import kernel
 
-STEPS, TRIES = 20, 3
-"""How often the means are moved, and from how many starts; the best of these counts."""
+STEPS = 10
+"""How often the means are moved."""
+TRIES = 3
+"""From how many starts candidates are divided; the best counts."""
 
 
 def divide_points(
@@ -22,29 +24,38 @@ def divide_points(
     """
     points = _unit(vectors)
     told = points[points.any(axis=1)]
-    means = _find_means(told, min(count, len(told)), seed)
-    finder = faiss.IndexFlatL2(means.shape[1])
-    finder.add(means)  # pyright: ignore[reportCallIssue]
-    distances, nearest = finder.search(points, min(2, len(means)))  # pyright: ignore[reportCallIssue]
+    means = find_means(told, min(count, len(told)), seed=seed, tries=TRIES)
+    distances, nearest = finder_over(means).search(points, min(2, len(means)))  # pyright: ignore[reportCallIssue]
     if not balanced:
         return nearest[:, 0]
     order = np.argsort(distances[:, 0] - distances[:, -1], kind="stable")
     return _fill(order, points, means)
 
 
-def _unit(vectors: Float[ndarray, "candidates dim"]) -> Float[ndarray, "candidates dim"]:
-    points = np.array(vectors, np.float32, order="C")
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    return np.divide(points, lengths, out=points, where=lengths > 0)
-
-
-def _find_means(points: Float[ndarray, "points dim"], count: int, seed: int) -> Float[ndarray, "groups dim"]:
+def find_means(
+    points: Float[ndarray, "points dim"], count: int, *, seed: int, tries: int = 1
+) -> Float[ndarray, "groups dim"]:
+    """So many means, of the start whose points lie nearest to them; faiss looks at up to 256 points a mean."""
+    # That a mean needs points is a hint, past our log.
     kmeans = faiss.Kmeans(
-        points.shape[1], count, niter=STEPS, nredo=TRIES, seed=seed % 2**31, min_points_per_centroid=1
+        points.shape[1], count, niter=STEPS, nredo=tries, seed=seed % 2**31, min_points_per_centroid=1
     )
     kmeans.train(points)
     assert kmeans.centroids is not None
     return kmeans.centroids
+
+
+def finder_over(means: Float[ndarray, "groups dim"]) -> faiss.Index:
+    """Finds the mean nearest to a point."""
+    finder = faiss.IndexFlatL2(means.shape[1])
+    finder.add(means)  # pyright: ignore[reportCallIssue]
+    return finder
+
+
+def _unit(vectors: Float[ndarray, "candidates dim"]) -> Float[ndarray, "candidates dim"]:
+    points = np.array(vectors, np.float32, order="C")
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return np.divide(points, lengths, out=points, where=lengths > 0)
 
 
 @kernel

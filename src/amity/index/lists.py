@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from amity.clustering.kmeans import find_means, finder_over
 from amity.index.precision import in_single
 
 MOST_LISTS = 65536
@@ -24,8 +25,6 @@ POINTS_PER_LIST = 64
 """How many candidates for each list are drawn to place the lists."""
 LEAST_POINTS = 65536
 """How many candidates are drawn at least, where there are so many."""
-STEPS = 10
-"""How often k-means moves the means."""
 NEAREST_GROUPS = 2
 """In how many groups a candidate looks for its list."""
 
@@ -47,13 +46,15 @@ def place_lists(vectors: Float[ndarray, "candidates dim"], *, list_size: int, wi
     count = max(1, min(-(-len(vectors) // list_size), isqrt(16 * len(vectors)), MOST_LISTS))
     points = widen(in_single(_draw(vectors, max(LEAST_POINTS, POINTS_PER_LIST * count), seed)), width)
     if count <= ONE_STEP:
-        return Lists(_means(points, count, seed), points)
-    groups = _means(points, isqrt(count), seed)
-    own = _nearest(groups).search(points, 1)[1][:, 0]
+        return Lists(find_means(points, count, seed=seed), points)
+    groups = find_means(points, isqrt(count), seed=seed)
+    own = finder_over(groups).search(points, 1)[1][:, 0]
     parts = [points[own == group] for group in range(len(groups))]
     shares = [max(1, round(count * len(part) / len(points))) for part in parts]
     return Lists(
-        np.concatenate([_means(part, share, seed) for part, share in zip(parts, shares, strict=True) if len(part)]),
+        np.concatenate(
+            [find_means(part, share, seed=seed) for part, share in zip(parts, shares, strict=True) if len(part)]
+        ),
         points,
     )
 
@@ -86,25 +87,10 @@ def _draw(vectors: ndarray, size: int, seed: int) -> ndarray:
     return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), size, replace=False))]
 
 
-def _means(points: ndarray, count: int, seed: int) -> ndarray:
-    kmeans = faiss.Kmeans(
-        points.shape[1], count, niter=STEPS, seed=seed % 2**31, min_points_per_centroid=1  # a hint, past our log
-    )  # fmt: skip
-    kmeans.train(points)
-    assert kmeans.centroids is not None
-    return kmeans.centroids
-
-
-def _nearest(means: ndarray) -> faiss.Index:
-    flat = faiss.IndexFlatL2(means.shape[1])
-    flat.add(means)  # pyright: ignore[reportCallIssue]
-    return flat
-
-
 def _finder(means: ndarray) -> faiss.Index:
     """Finds the mean nearest to a candidate: nearly always, where there are many."""
     if len(means) <= ONE_STEP:
-        return _nearest(means)
+        return finder_over(means)
     groups = faiss.IndexFlatL2(means.shape[1])
     finder = faiss.IndexIVFFlat(groups, means.shape[1], isqrt(len(means)))
     _own(finder, groups)
