@@ -1,15 +1,18 @@
 """The whole graph, layer by layer, out of core; and its eigenvectors."""
 
-from amity.embedding.embedding import EmbeddingConfig, embed_graph
+from amity.embedding.embedding import AtHand, EmbeddingConfig, embed_graph
+from amity.embedding.histories import embed_nodes
 from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading
 from amity.embedding.vectors import Embeddings, open_embeddings
 
 __all__ = [
+    "AtHand",
     "EmbeddingConfig",
     "Embeddings",
     "SpectralConfig",
     "Spectrum",
     "embed_graph",
+    "embed_nodes",
     "find_leading",
     "open_embeddings",
 ]

@@ -1,7 +1,8 @@
 """The whole graph, layer by layer: every node hears from all its neighbours, and no neighbourhood is computed twice."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, cast
@@ -17,16 +18,18 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import elu
 
+from amity.embedding.histories import fill_from_histories
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.embedding.vectors import VECTORS, Embeddings, open_embeddings
-from amity.encoder import GraphEncoder, InputSource, Model
+from amity.encoder import GraphEncoder, InputSource, Model, SequenceEncoder
 from amity.encoder.densification import DensificationConfig, densify
 from amity.encoder.graph_encoder import GraphLayer
 from amity.graph import Adjacency, Graph, NodeKind
 from amity.log import Progress
+from amity.sampling import Histories, histories_of
 from amity.section import Section
 
 
@@ -53,6 +56,16 @@ class EmbeddingConfig(Section):
     """Whether to write, beside `vectors.npy`, a Parquet table (id, vector) for each kind of node."""
 
 
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """What embedding need not compute for itself."""
+
+    spectrum: Spectrum | None = None
+    """The leading eigenvectors of the graph's messages."""
+    histories: Histories | None = None
+    """What those who ask have taken, be it more than the graph's own edges."""
+
+
 def embed_graph(
     model: Model,
     graph: Graph,
@@ -60,7 +73,7 @@ def embed_graph(
     config: EmbeddingConfig | None = None,
     *,
     device: torch.device | str = "cpu",
-    spectrum: Spectrum | None = None,
+    at_hand: AtHand | None = None,
 ) -> Embeddings:
     """Embed every node of `graph` with all its neighbours at every layer: sampling with infinite fan-out.
 
@@ -70,17 +83,18 @@ def embed_graph(
     in memory. What was learned does not depend on threads, and on the chunk by no more than rounding.
 
     Where `spectral.share` and `spectral.power` are given, numbers follow that only the graph's eigenvectors decide
-    (`spectrum`, computed here unless it is at hand, and in memory): inner products become learned + share x spectral.
+    (computed here unless they are at hand, and in memory): inner products become learned + share x spectral.
+
+    A sequence encoder passes no messages: who asks is told by the histories at hand, or those of the graph's own edges.
     """
-    config = config or EmbeddingConfig()
-    messages = densify(graph, model.transform, config.densification)
-    means = _prepare(model.encoder, messages, torch.device(device))
-    beside = _spectral_rows(graph, config.spectral, spectrum)
+    config, at_hand = config or EmbeddingConfig(), at_hand or AtHand()
+    fill = _filler(model, graph, config, torch.device(device), at_hand.histories)
+    beside = _spectral_rows(graph, config.spectral, at_hand.spectrum)
     shape, width = (graph.num_nodes, model.encoder.dim), model.encoder.dim + beside.shape[1]
     dtype = np.float16 if config.precision == "half" else np.float32
     if directory is None:
         array = np.empty((graph.num_nodes, width), dtype)
-        _embed(model, graph, Rows(array[:, : shape[1]], lambda: None), Storage(None, shape, dtype), config, means)
+        fill(Rows(array[:, : shape[1]], lambda: None), Storage(None, shape, dtype))
         _stand_beside(array, beside, config.spectral)
         return Embeddings(array, graph)
     directory.mkdir(parents=True, exist_ok=True)
@@ -88,7 +102,7 @@ def embed_graph(
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits else Path(scratch), shape, dtype)
         file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=(graph.num_nodes, width))
-        _embed(model, graph, Rows(file[:, : shape[1]], lambda: None), storage, config, means)
+        fill(Rows(file[:, : shape[1]], lambda: None), storage)
         _stand_beside(file, beside, config.spectral)
         file.flush()
     embeddings = open_embeddings(directory, graph)
@@ -102,18 +116,26 @@ _SCRATCH = 3
 """Most arrays of states that there ever are beside the vectors."""
 
 
-def _embed(
-    model: Model,
-    graph: Graph,
-    vectors: Rows,
-    storage: Storage,
-    config: EmbeddingConfig,
-    means: tuple[list[Any], Propagation],
-) -> None:
-    fill_vectors(model, graph, vectors, storage, config.chunk, means)
-    if config.message_pass:
-        powers = config.heard_power, config.sent_power
-        pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
+Fill = Callable[[Rows, Storage], None]
+"""Fills the rows with what was learned."""
+
+
+def _filler(
+    model: Model, graph: Graph, config: EmbeddingConfig, device: torch.device, histories: Histories | None
+) -> Fill:
+    encoder = model.encoder
+    if isinstance(encoder, SequenceEncoder):
+        told, there = histories or histories_of(graph), replace(model, encoder=copy.deepcopy(encoder).to(device))
+        return lambda vectors, _: fill_from_histories(there, graph, vectors, told, config.chunk)
+    means = _prepare(encoder, densify(graph, model.transform, config.densification), device)
+
+    def fill(vectors: Rows, storage: Storage) -> None:
+        fill_vectors(model, graph, vectors, storage, config.chunk, means)
+        if config.message_pass:
+            powers = config.heard_power, config.sent_power
+            pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
+
+    return fill
 
 
 def _spectral_rows(
@@ -144,6 +166,7 @@ def fill_vectors(
     `means` are the layers, and the way in which they are computed.
     """
     encoder, source = model.encoder, InputSource.of(model.transform, graph)
+    assert isinstance(encoder, GraphEncoder)
     layers, way = means
     between = _Between(encoder, way, vectors, storage)
     with Progress("embed", total=(len(layers) + 1) * graph.num_nodes) as progress:

@@ -1,60 +1,28 @@
 """The encoder: inputs to vectors, by passing messages over the sampled block."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from numpy import ndarray
-from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Generator, Tensor, nn
-from torch.nn.functional import elu, normalize
+from torch.nn.functional import elu
 
 from amity.encoder.aggregation import Edges, prefixes, weighted_sums
-from amity.encoder.features import FeaturesConfig, FeatureTransform
+from amity.encoder.config import EncoderConfig
+from amity.encoder.features import FeatureTransform
 from amity.encoder.inputs import Inputs
 from amity.encoder.intent import IntentHead
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
-from amity.encoder.prompts import UNDIVIDED, Division, PromptsConfig, make_head
+from amity.encoder.lengths import scale, stretch
+from amity.encoder.prompts import UNDIVIDED, Division, make_head
 from amity.encoder.states import States, whole
 from amity.errors import ConfigError
 from amity.sampling.neighbors import Block
-from amity.section import Section
 
 INPUT_SCALE = 0.1
 """Standard deviation of a node's first state, summed over its columns."""
-
-
-class EncoderConfig(Section):
-    """The network that turns a node and its neighbourhood into a vector."""
-
-    layer: Literal["gat", "sage", "lightgcn"] = "lightgcn"
-    """How neighbours are heard: attention, a mean, or LightGCN's sum without parameters."""
-    dim: PositiveInt = 128
-    """Width of the vectors and of every layer."""
-    layers: PositiveInt = 2
-    """Message passes; each needs a fan-out in `sampling.fanout`."""
-    heads: PositiveInt = 4
-    """Heads of the attention; they share `dim` between them."""
-    initialization: Literal["identity", "xavier"] = "identity"
-    """Whether training begins with plain propagation, as in LightGCN, or with random weights."""
-    activation: Literal["none", "elu"] = "none"
-    """What stands between two layers."""
-    residual: bool = True
-    """Whether a layer's input is added to its output; never for LightGCN."""
-    combine: Literal["mean", "last"] = "mean"
-    """Whether a vector is the mean of all layers, as in LightGCN, or the last one."""
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the entries of the first states that are dropped while training."""
-    output: Literal["cosine", "dot"] = "cosine"
-    """Whether vectors are trained at length 1, which takes popularity out of them, or at the length they have."""
-    popularity: NonNegativeFloat = 0.2
-    """Power of a node's degree by which a vector of length 1 is stretched once it is trained; no part of `dot`."""
-    features: FeaturesConfig = FeaturesConfig()
-    """What is known of a node before any message."""
-    prompts: PromptsConfig = PromptsConfig()
-    """How a user asks each cluster, where candidates are divided."""
 
 
 class GraphEncoder(nn.Module):
@@ -137,7 +105,7 @@ class GraphEncoder(nn.Module):
 
     def scale(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
         """Codes as training compares them: of length 1 under `cosine`."""
-        return normalize(codes, dim=1) if self.config.output == "cosine" else codes
+        return scale(codes, self.config)
 
     def ask(
         self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
@@ -148,9 +116,8 @@ class GraphEncoder(nn.Module):
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
     ) -> Float[Tensor, "nodes dim"]:
-        """The vectors that retrieval compares: at one length, the popular would rank no higher than the unknown."""
-        power = self.config.popularity if self.config.output == "cosine" else 0.0
-        return vectors * degrees.clamp(min=1.0).pow(power)[:, None]
+        """The vectors that retrieval compares."""
+        return stretch(vectors, degrees, self.config)
 
 
 class GraphLayer(nn.Module):

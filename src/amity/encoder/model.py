@@ -9,23 +9,29 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from amity.encoder.config import EncoderConfig
 from amity.encoder.features import FeatureTransform, fit_features
-from amity.encoder.graph_encoder import EncoderConfig, GraphEncoder
+from amity.encoder.graph_encoder import GraphEncoder
 from amity.encoder.prompts import UNDIVIDED, Division
+from amity.encoder.sequence_encoder import SequenceEncoder, fit_items
 from amity.errors import ArtifactError
 from amity.graph import Graph
 
 FORMAT = "amity model 1"
+
+Encoder = GraphEncoder | SequenceEncoder
+ENCODERS: dict[str, type[Encoder]] = {"graph": GraphEncoder, "sequence": SequenceEncoder}
+"""By `encoder.kind`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """An encoder, and the transform that makes its inputs."""
 
-    encoder: GraphEncoder
+    encoder: Encoder
     """The parameters."""
     transform: FeatureTransform
-    """How the columns of a graph become inputs."""
+    """How the columns of a graph become inputs; of a sequence encoder, which candidates have vectors."""
 
     def save(self, path: Path) -> None:
         """Write one safetensors file; settings, transform and number of clusters stand in its header as JSON."""
@@ -53,7 +59,7 @@ class Model:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (OSError, ValueError, KeyError, AttributeError, SafetensorError, ValidationError, TypeError) as error:
             raise ArtifactError(_message(path, f"it cannot be read ({error})")) from error
-        encoder = GraphEncoder(config, transform, seed=0, division=division)
+        encoder = ENCODERS[config.kind](config, transform, seed=0, division=division)
         _check(encoder, tensors, path)
         encoder.load_state_dict(tensors)
         return cls(encoder, transform)
@@ -65,6 +71,9 @@ def build_model(graph: Graph, config: EncoderConfig, *, seed: int, division: Div
     Nobody without an edge has a learned vector of its own: nothing would ever be learned of its friends, so that it
     would be noise beside the features.
     """
+    if config.kind == "sequence":
+        items = fit_items(graph)
+        return Model(SequenceEncoder(config, items, seed=seed, division=division), items)
     transform = fit_features(graph, config.features)
     encoder = GraphEncoder(config, transform, seed=seed, division=division)
     if transform.ids == "learned":
@@ -72,7 +81,7 @@ def build_model(graph: Graph, config: EncoderConfig, *, seed: int, division: Div
     return Model(encoder, transform)
 
 
-def _check(encoder: GraphEncoder, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _check(encoder: Encoder, tensors: dict[str, torch.Tensor], path: Path) -> None:
     expected = {name: (value.shape, value.dtype) for name, value in encoder.state_dict().items()}
     found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))

@@ -8,6 +8,7 @@ from amity.objectives.graphmae import GraphMaeConfig, graphmae_loss
 from amity.objectives.graphmae2 import GraphMae2Config
 from amity.objectives.intent import IntentConfig, intent_loss
 from amity.objectives.multitask import Objectives, ObjectivesConfig, multitask_loss
+from amity.objectives.next_item import NextItem
 from amity.objectives.retrieval import RetrievalConfig, retrieval_losses
 from amity.objectives.step import Step, ViewsConfig
 from amity.objectives.uniformity import UniformityConfig, uniformity_loss
@@ -22,6 +23,7 @@ __all__ = [
     "GraphMae2Config",
     "GraphMaeConfig",
     "IntentConfig",
+    "NextItem",
     "Objectives",
     "ObjectivesConfig",
     "RetrievalConfig",

@@ -147,6 +147,7 @@ class Objectives(nn.Module):
 
 def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Module]:
     encoder, width, dim = model.encoder, feature_width(model.transform), model.encoder.dim
+    assert isinstance(encoder, GraphEncoder)
     draws = {name: generator_of(seed, name) for name in config.weights()}
     makers = {
         "retrieval": lambda: Retrieval(config.retrieval),

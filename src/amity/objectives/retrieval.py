@@ -1,5 +1,7 @@
 """The retrieval softmax: a query's true candidate against the batch's others (Kolodner et al., 2024)."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -15,6 +17,8 @@ class RetrievalConfig(Section):
 
     weight: NonNegativeFloat = 1.0
     """Factor on this loss in the total; 0 turns the objective off."""
+    loss: Literal["softmax", "bce"] = "softmax"
+    """Against all columns at once; or, of a sequence encoder alone, against one: the published baseline."""
     temperature: PositiveFloat = 0.1
     """What scores are divided by; 1 is right where `encoder.output` is `dot`."""
     logq: bool = True

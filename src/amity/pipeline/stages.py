@@ -13,7 +13,7 @@ from amity import __version__
 from amity.artifacts import Record, digest, peak_memory_bytes
 from amity.clustering import save_clusters
 from amity.device import check_device
-from amity.embedding import embed_graph
+from amity.embedding import AtHand, embed_graph
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation import (
     Evaluation,
@@ -30,9 +30,11 @@ from amity.index import IndexConfig, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
 from amity.pipeline.spectral import settle_spectral
+from amity.pipeline.validation import as_validated
 from amity.pipeline.work import Work
 from amity.retrieval import Recommender, Retriever, save_blend
 from amity.retrieval.blend import VECTORS
+from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
 
@@ -113,7 +115,9 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
     """`model.safetensors`, `split/` -> `embeddings/`."""
     model, split, device = work.model(), work.split(), check_device(work.config.device)
     config, spectrum = settle_spectral(model, split, work.config)
-    made = embed_graph(model, split.train, directory / "embeddings", config, device=device, spectrum=spectrum)
+    told = histories_before(split, split.test) if work.config.encoder.kind == "sequence" else None
+    at_hand = AtHand(spectrum, told)
+    made = embed_graph(model, split.train, directory / "embeddings", config, device=device, at_hand=at_hand)
     nodes, dim = made.vectors.shape
     settled = config.spectral.model_dump(include={"power", "share"})
     return {"nodes": nodes, "dim": dim, "learned": model.encoder.dim, "spectral": settled}
@@ -129,9 +133,10 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`index/`, `split/` -> `blend.json`."""
-    config, retriever = work.config, work.retriever(device=check_device(work.config.device))
-    graph, valid = retriever.embeddings.graph, work.split().valid
+    """`index/`, `model.safetensors`, `split/` -> `blend.json`."""
+    config, split = work.config, work.split()
+    retriever = as_validated(work.retriever(device=check_device(config.device)), work.model(), split)
+    graph, valid = retriever.embeddings.graph, split.valid
     blend, recall = fit_blend(retriever, graph, valid, config.retrieval.blend, seed=config.seed)
     save_blend(blend, directory / "blend.json")
     return {"recommenders": list(blend.recommenders), "valid_recall": recall}
@@ -199,7 +204,7 @@ STAGES = {
         Stage("train", ("ingest", "split", "cluster"), LEARNING, train_model),
         Stage("embed", ("ingest", "split", "cluster", "train"), ("seed", "embedding"), embed_nodes),
         Stage("index", ("cluster", "embed"), ("seed", "index"), index_vectors),
-        Stage("blend", RETRIEVING, ("seed", "retrieval"), fit_weights),
+        Stage("blend", ("train", *RETRIEVING), ("seed", "retrieval"), fit_weights),
         Stage("evaluate", (*RETRIEVING, "blend"), ("seed", "retrieval", "evaluation"), evaluate_lists),
     )
 }

@@ -1,20 +1,20 @@
 """How training judges a model: recall on the validation part, among all candidates or a pool of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
-from amity.embedding import Embeddings, embed_graph
-from amity.encoder import InputSource, Model, block_edges
+from amity.embedding import Embeddings, embed_graph, embed_nodes
+from amity.encoder import InputSource, Model, SequenceEncoder, block_edges
 from amity.evaluation import EvaluationConfig, evaluate, metrics
 from amity.evaluation.evaluate import choose_queries
 from amity.graph import Adjacency
 from amity.index.exact import exact_index
 from amity.retrieval import Retriever
-from amity.sampling import sample_neighbors
+from amity.sampling import histories_before, sample_neighbors
 from amity.sampling.draws import keyed
 from amity.sampling.order import shuffled
 from amity.splitting import Split
@@ -51,12 +51,16 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
 
     On a small graph it is taken as the test part will be judged. Past `validation_candidates` the whole graph would be
     embedded for it again and again: there the held-out friends of the queries and a uniform draw of others are ranked,
-    the same ones each time, and both they and the queries hear from as many neighbours as in training.
+    the same ones each time, and both they and the queries hear from as many neighbours as in training. A sequence
+    encoder computes the queries and the candidates alone, be it among all or a pool.
     """
     size = recipe.training.validation_candidates
-    if split.train.candidates.count <= size:
+    if recipe.encoder.kind == "graph" and split.train.candidates.count <= size:
         return lambda model: recall_among_all(model, split, seed=seed)
     pool = draw_pool(split, size, seed=seed)
+    if recipe.encoder.kind == "sequence":
+        told, graph, nodes = histories_before(split, split.valid), split.train, pool.nodes
+        return lambda model: recall_of_pool(embed_nodes(model, graph, told, nodes), pool, split, seed=seed)
     return lambda model: recall_among(pool, model, split, fanout=recipe.sampling.fanout, seed=seed)
 
 
@@ -114,6 +118,8 @@ def embed_sampled(
     model: Model, split: Split, nodes: Int64[ndarray, "nodes"], *, fanout: tuple[int, ...], seed: int
 ) -> Float32[ndarray, "nodes dim"]:
     """The vectors of some distinct nodes of the train graph, each from its sampled surroundings alone."""
+    if isinstance(model.encoder, SequenceEncoder):
+        return embed_nodes(model, split.train, histories_before(split, split.valid), nodes)
     encoder, source = model.encoder, InputSource.of(model.transform, split.train)
     device = next(encoder.parameters()).device
     vectors = np.empty((len(nodes), encoder.dim), np.float32)
@@ -126,6 +132,21 @@ def embed_sampled(
         stretched = encoder.stretch(codes, inputs.degrees[: len(seeds)].to(device))
         vectors[first : first + len(seeds)] = stretched.numpy(force=True)
     return vectors
+
+
+def as_validated(retriever: Retriever, model: Model, split: Split) -> Retriever:
+    """The retriever as the validation part may ask it: by histories that end before that part.
+
+    Its own vectors are to be asked for the test part, and what is held out for validation may be told in them. Those of
+    a graph encoder never are.
+    """
+    if not isinstance(model.encoder, SequenceEncoder):
+        return retriever
+    queries, vectors = split.train.queries, np.array(retriever.embeddings.vectors)
+    nodes = np.arange(queries.first, queries.first + queries.count)
+    told = embed_nodes(model, split.train, histories_before(split, split.valid), nodes)
+    vectors[queries.rows, : model.encoder.dim] = told
+    return replace(retriever, embeddings=replace(retriever.embeddings, vectors=vectors))
 
 
 def _places_of_known(friends: Adjacency, pool: Pool) -> Adjacency:

@@ -10,7 +10,7 @@ from amity import clustering, embedding, evaluation, ingestion, splitting, train
 from amity.clustering import ClusteringConfig, Clusters
 from amity.config import Config, load_config
 from amity.device import Device, check_device
-from amity.embedding import EmbeddingConfig, Embeddings
+from amity.embedding import AtHand, EmbeddingConfig, Embeddings
 from amity.encoder import Model
 from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
@@ -20,6 +20,7 @@ from amity.pipeline.division import vectors_to_divide
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import validation
 from amity.retrieval import Retriever
+from amity.sampling import Histories
 from amity.splitting import HeldOut, Split
 from amity.training import Journal, Recipe
 
@@ -93,14 +94,19 @@ def embed(
     *,
     storage: Path | None = None,
     device: Device = "cpu",
+    histories: Histories | None = None,
 ) -> Embeddings:
     """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`.
 
-    Eigenvectors stand beside what was learned where the settings say how much they count: see `settle`.
+    A sequence encoder tells who asks by `histories`, by default those of the graph; to be judged by the test part,
+    `amity.sampling.histories_before(split, split.test)`, which hold the validation edges too. Eigenvectors stand
+    beside what was learned where the settings say how much they count: see `settle`.
 
     Raises `DeviceError` where the device is not there.
     """
-    return embedding.embed_graph(model, graph, storage, config, device=check_device(device))
+    return embedding.embed_graph(
+        model, graph, storage, config, device=check_device(device), at_hand=AtHand(histories=histories)
+    )
 
 
 def evaluate(

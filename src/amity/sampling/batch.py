@@ -29,12 +29,16 @@ class SamplingConfig(Section):
     fanout: tuple[Annotated[int, Field(ge=-1)], ...] = (15, 10)
     """Neighbours drawn per hop, nearest hop first; its length is the number of hops; -1 takes all."""
     batch_size: PositiveInt = 512
-    """Supervision edges a step, a row each; a friendship is asked from either side once an epoch."""
+    """Supervision edges a step, a row each; a friendship is asked from either side once an epoch. Of a sequence
+    encoder: histories a step."""
     negatives: NonNegativeInt = 512
-    """Candidates a step that are drawn beside the positives of the batch."""
+    """Candidates a step that are drawn beside the positives of the batch. Of a sequence encoder: distinct ones, in all;
+    where there are no more candidates than that, the softmax is over everything."""
     global_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Where candidates are divided: the share of these, and of the positives, that every row is compared with; the
     others meet rows of their own cluster alone. 1 is the undivided softmax."""
+    positions: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Of a sequence encoder: the share of a history's places, drawn anew at each step, that are learned from."""
     prefetched: PositiveInt = 4
     """Batches made ahead while the encoder computes; no more threads than that make them, a batch each."""
     duplicates: bool = False

@@ -28,7 +28,8 @@ def mask_known(
     """True where a column is the query itself or anybody whom the query knows, other than the row's positive.
 
     `queries` are rows of the graph, `columns` distinct ones as `number` gives them, with their slots, `positives`
-    the column of each row that stays unmasked. The whole row of the adjacency counts, not only what the batch holds.
+    the column of each row that stays unmasked, -1 for none. The whole row of the adjacency counts, not only what the
+    batch holds.
     """
     nodes, slots = columns
     masked = np.zeros((len(queries), len(nodes)), np.bool_)
@@ -87,7 +88,8 @@ def _mask_known(part, rows, asked, columns, masked):
         itself = position_of(slots, query)
         if itself >= 0:
             masked[row, itself] = True
-        masked[row, positives[row]] = False
+        if positives[row] >= 0:
+            masked[row, positives[row]] = False
 
 
 @kernel

@@ -17,10 +17,10 @@ from amity.log import JsonLines, Progress
 from amity.sampling import prefetch
 from amity.splitting import Split
 from amity.training.checkpoint import Standing, Trainable, load_checkpoint, save_checkpoint
+from amity.training.course import COURSES
 from amity.training.determinism import deterministic
 from amity.training.memory import kept_memory
 from amity.training.recipe import Recipe, TrainingConfig
-from amity.training.step import batch_maker, start, update
 
 VALID_RECALL = "valid_recall"
 """Under what name the log keeps what a validation finds."""
@@ -59,8 +59,8 @@ def train_model(
     Raises `ConfigError` where the settings do not fit each other, `TrainingError` where the loss is no number, and
     `ArtifactError` where the checkpoint is torn. A checkpoint of another training is said to be so, and not taken up.
     """
-    settings = recipe.training
-    model, trainable = start(split, recipe, seed=seed, device=device)
+    settings, course = recipe.training, COURSES[recipe.encoder.kind]
+    model, trainable = course.start(split, recipe, seed=seed, device=device)
     fingerprint, standing = _fingerprint(split, model, recipe, seed) if journal else "", Standing()
     if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
@@ -70,7 +70,7 @@ def train_model(
         deterministic(device),
         kept_memory(),
         prefetch(
-            batch_maker(split, model, recipe, seed=seed, device=device),
+            course.batch_maker(split, model, recipe, seed=seed, device=device),
             steps,
             depth=recipe.sampling.prefetched,
             workers=numba.get_num_threads(),
@@ -79,8 +79,8 @@ def train_model(
         Progress("train", total=end) as progress,
     ):
         progress.advance(standing.step)
-        for step, (batch, inputs) in zip(steps, batches, strict=False):
-            found = update(trainable, model.encoder, batch, inputs, seed=seed)
+        for step, batch in zip(steps, batches, strict=False):
+            found = course.update(trainable, model.encoder, *batch, seed=seed)
             entry, standing = {"step": step, **found}, replace(standing, step=step + 1)
             if standing.step in validations:
                 entry[VALID_RECALL] = validate(model)
@@ -132,8 +132,6 @@ def _fingerprint(split: Split, model: Model, recipe: Recipe, seed: int) -> str:
     digest = sha256(json.dumps([seed, *(record.model_dump(mode="json") for record in records)]).encode())
     if recipe.clusters is not None:
         digest.update(recipe.clusters.of.data)
-    messages, supervision = split.train.messages, split.supervision
-    for edges in (messages,) if supervision is messages else (messages, supervision):
-        digest.update(np.ascontiguousarray(edges.indptr).data)
-        digest.update(np.ascontiguousarray(edges.indices).data)
+    for values in COURSES[recipe.encoder.kind].learned_from(split):
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()

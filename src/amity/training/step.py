@@ -1,13 +1,12 @@
-"""One step of training: a batch with its inputs, the losses, and what they change."""
+"""One step on neighbourhoods: a batch with its inputs, the losses, and what they change."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from amity.encoder import GraphEncoder, Inputs, InputSource, Model, build_model
-from amity.errors import ConfigError, TrainingError
+from amity.errors import ConfigError
 from amity.log import say
 from amity.objectives import Objectives, multitask_loss
 from amity.objectives.cca_ssg import ROWS_PER_DIM
@@ -15,7 +14,7 @@ from amity.sampling import Batch, BatchMaker
 from amity.sampling.draws import keyed
 from amity.splitting import Split
 from amity.training.checkpoint import Trainable
-from amity.training.optimizer import make_optimizers
+from amity.training.descent import descend, make_trainable
 from amity.training.recipe import Recipe
 
 UPDATES = 3
@@ -36,10 +35,7 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
     _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
     model = build_model(split.train, recipe.encoder, seed=seed, division=recipe.division)
     objectives = Objectives(recipe.objectives, model, seed=seed)
-    modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives}).to(device)
-    settings = recipe.training
-    optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
-    return model, Trainable(modules, optimizers, best={})
+    return model, make_trainable(model, objectives, recipe.training, device=device)
 
 
 def batch_maker(
@@ -63,16 +59,7 @@ def update(trainable: Trainable, encoder: GraphEncoder, batch: Batch, inputs: In
     step = objectives.prepare(encoder, batch, inputs, seed=int(keyed(seed, UPDATES, batch.step)))
     losses = objectives(step)
     total = multitask_loss(losses, objectives.config.weights())
-    if not torch.isfinite(total):
-        raise TrainingError(
-            f"The loss is {total.item()} at step {batch.step}: training has diverged. Lower "
-            "`training.learning_rate`, or look for features with extreme values in the summary of ingestion."
-        )
-    for optimizer in trainable.optimizers:
-        optimizer.zero_grad()
-    gradients = objectives.backward(step, losses)
-    for optimizer in trainable.optimizers:
-        optimizer.step()
+    gradients = descend(trainable, total, step=batch.step, backward=lambda: objectives.backward(step, losses))
     found = {"loss": total.item(), **{name: loss.item() for name, loss in losses.items()}}
     return found | ({"gradients": gradients} if gradients else {})
 

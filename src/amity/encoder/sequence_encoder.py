@@ -1,0 +1,167 @@
+"""The sequence encoder: what somebody took, in the order of time, to a vector (SASRec, Kang and McAuley, 2018)."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Generator, Tensor, nn
+from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
+
+from amity.encoder.config import EncoderConfig
+from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
+from amity.encoder.graph_encoder import drop_entries
+from amity.encoder.lengths import scale, stretch
+from amity.encoder.prompts import UNDIVIDED, Division
+from amity.encoder.structure import fingerprint
+from amity.errors import ConfigError, DataError
+from amity.graph import Graph
+
+FIRST = 0.02
+"""Standard deviation of what tables hold at the start; items enter the first block √dim times as long."""
+DENSE_ITEMS = 20_000
+"""Up to so many items every row of their table moves at each step; beyond, those that a step looks up."""
+WIDER = 4
+"""So many times wider than the vectors is the inner layer of a block."""
+
+
+class SequenceEncoder(nn.Module):
+    """Parameters that turn histories into vectors: arXiv 1808.09781, with the norms before what they feed.
+
+    An item has one vector, as what was taken and as what is found. A history is the start, then its items. The start
+    has a vector too, the last of the table, and no position, so that its state is the same before every history: who
+    has none is told by what follows the start of all others.
+    """
+
+    def __init__(
+        self, config: EncoderConfig, transform: FeatureTransform, *, seed: int, division: Division = UNDIVIDED
+    ) -> None:
+        super().__init__()
+        _check(config)
+        self.config, self.division = config, division
+        generator = torch.Generator().manual_seed(seed)
+        dim, sequence = config.dim, config.sequence
+        table = torch.randn(transform.num_ids + 1, dim, generator=generator) * FIRST
+        self.items = nn.Embedding.from_pretrained(table, freeze=False, sparse=len(table) > DENSE_ITEMS)
+        self.positions = nn.Parameter(torch.randn(sequence.length, dim, generator=generator) * FIRST)
+        blocks = (Block(dim, heads=sequence.heads, generator=generator) for _ in range(sequence.layers))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.Parameter(torch.ones(dim))
+        self.shift = nn.Parameter(torch.zeros(dim))
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.config.dim
+
+    def encode(
+        self,
+        items: Int64[Tensor, "users length"],
+        *,
+        prompt: Float[Tensor, "users dim"] | None = None,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "users length dim"]:
+        """The state at each place of some histories, at most `length` places, that of a user at the last.
+
+        `items` are positions among the candidates, oldest first, -1 on the left for places before the first item;
+        the last of these is the start, and one that stands alone is told as the start is. A `prompt` is multiplied
+        into what enters at each place but for the position: t ⊙ s_j. With a generator, as in training, entries are
+        dropped at random.
+        """
+        missing = items < 0
+        first = self.items(items.masked_fill(missing, len(self.items.weight) - 1)) * self.dim**0.5
+        first = first if prompt is None else first * prompt[:, None]
+        states = first + self.positions[-items.shape[1] :] * ~missing[..., None]
+        seen, rate = attended(missing), self.config.sequence.dropout
+        states = _drop(states, rate, generator)
+        for block in self.blocks:
+            states = block(states, seen, rate=rate, generator=generator)
+        return scale(layer_norm(states, (self.dim,), self.norm, self.shift), self.config)
+
+    def vectors_of(self, items: Int64[Tensor, "items"]) -> Float[Tensor, "items dim"]:
+        """The vectors by which items are found, as training compares them."""
+        return scale(self.items(items), self.config)
+
+    def stretch(
+        self, vectors: Float[Tensor, "items dim"], degrees: Float32[Tensor, "items"]
+    ) -> Float[Tensor, "items dim"]:
+        """The vectors of items that retrieval compares."""
+        return stretch(vectors, degrees, self.config)
+
+
+class Block(nn.Module):
+    """Causal self-attention, then two maps of each place alone, each added to what it was given."""
+
+    def __init__(self, dim: int, *, heads: int, generator: Generator) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.Parameter(torch.ones(2, dim))
+        self.shifts = nn.Parameter(torch.zeros(2, dim))
+        self.asking = _matrix(dim, 3 * dim, generator)
+        self.asking_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.heard = _matrix(dim, dim, generator)
+        self.heard_bias = nn.Parameter(torch.zeros(dim))
+        self.inner = _matrix(dim, WIDER * dim, generator)
+        self.inner_bias = nn.Parameter(torch.zeros(WIDER * dim))
+        self.outer = _matrix(WIDER * dim, dim, generator)
+        self.outer_bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(
+        self,
+        states: Float[Tensor, "users length dim"],
+        seen: Bool[Tensor, "users one length length"],
+        *,
+        rate: float,
+        generator: Generator | None,
+    ) -> Float[Tensor, "users length dim"]:
+        """The next states; `seen` says which places each place attends to."""
+        shape = states.shape[-1:]
+        asking = layer_norm(states, shape, self.norms[0], self.shifts[0]) @ self.asking + self.asking_bias
+        query, key, value = asking.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        heard = scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2).flatten(2)
+        states = states + _drop(heard @ self.heard + self.heard_bias, rate, generator)
+        inner = layer_norm(states, shape, self.norms[1], self.shifts[1]) @ self.inner + self.inner_bias
+        return states + _drop(gelu(inner) @ self.outer + self.outer_bias, rate, generator)
+
+
+def attended(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users one length length"]:
+    """Which places each place attends to: itself, and of those before it the items and the start next to them."""
+    length = missing.shape[1]
+    place = torch.arange(length, device=missing.device)
+    idle = missing & missing.roll(-1, 1) & (place < length - 1)
+    before = place[None, :] < place[:, None]
+    itself = place[None, :] == place[:, None]
+    return (itself | (before & ~idle[:, None, :]))[:, None]
+
+
+def fit_items(graph: Graph) -> FeatureTransform:
+    """The transform of a sequence encoder: every candidate has a vector of its own, and nothing else is known of it."""
+    bare = replace(graph.candidates, columns=())
+    return fit_features(replace(graph, kinds=(bare,)), FeaturesConfig(ids="learned"))
+
+
+def check_items(transform: FeatureTransform, graph: Graph) -> None:
+    """Raise `DataError` where the candidates of a graph are not those that the encoder was trained on."""
+    kind, (record,) = graph.candidates, transform.kinds
+    if (kind.name, kind.count, fingerprint(kind.vocabulary.keys)) != (record.name, record.count, record.fingerprint):
+        raise DataError(
+            f"The graph has {kind.count:,} candidates ({kind.name}), and they are not the {record.count:,} "
+            f"({record.name}) whose vectors the model has learned. Embed the graph that it was trained on, or train on "
+            "this one."
+        )
+
+
+def _check(config: EncoderConfig) -> None:
+    if config.dim % config.sequence.heads:
+        raise ConfigError(
+            "The heads of the attention share the width of the vectors between them, but "
+            f"{config.dim} (`encoder.dim`) is no multiple of {config.sequence.heads} (`encoder.sequence.heads`). "
+            "Choose a multiple."
+        )
+
+
+def _matrix(rows: int, columns: int, generator: Generator) -> nn.Parameter:
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
+
+
+def _drop(states: Tensor, rate: float, generator: Generator | None) -> Tensor:
+    return drop_entries(states, rate=rate, generator=generator) if generator is not None and rate else states

@@ -1,0 +1,176 @@
+"""Histories: what each query took, in the order of time; and batches of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64
+from numpy import ndarray
+
+from amity.errors import ConfigError, SplitError
+from amity.graph import Adjacency, Graph
+from amity.sampling.batch import NEGATIVES, ORDER, SamplingConfig
+from amity.sampling.draws import keyed
+from amity.sampling.negatives import mask_known
+from amity.sampling.numbering import number
+from amity.sampling.order import shuffled
+from amity.splitting import HeldOut, Split
+
+POSITIONS = 18
+"""What the seed is used for here, beside the order of the queries and the negatives."""
+ALIKE = 32
+"""Histories that are computed together, no longer than the longest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """What each query has taken, oldest first; made by `histories_of`."""
+
+    indptr: Int64[ndarray, "queries_and_one"]
+    """The history of query i, counted among those who ask, is `items[indptr[i]:indptr[i + 1]]`."""
+    items: Int32[ndarray, "edges"]
+    """Positions among the candidates."""
+
+    def lengths(self) -> Int64[ndarray, "queries"]:
+        """How many items each query has taken."""
+        return np.diff(self.indptr)
+
+    def latest(self, queries: Int64[ndarray, "queries"], count: int) -> Int64[ndarray, "queries count"]:
+        """The last `count` items of some queries, oldest first, with -1 on the left where there are fewer."""
+        places = self.indptr[queries + 1, None] + np.arange(-count, 0)
+        inside = places >= self.indptr[queries, None]
+        return np.where(inside, self.items[np.where(inside, places, 0)] if len(self.items) else -1, -1).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryBatch:
+    """What one step learns from: at each place of some histories, the item that comes next."""
+
+    step: int
+    items: Int64[ndarray, "histories length"]
+    """What stands at each place, the shortest histories first: -1 for the start and for what is before it."""
+    targets: Int64[ndarray, "histories length"]
+    """The item that follows each place; -1 where nothing is learned."""
+    columns: Int64[ndarray, "columns"]
+    """Items that all places are compared with, distinct and ascending."""
+    masked: Bool[ndarray, "histories columns"]
+    """Where a column is anywhere in the history."""
+    log_rates: Float32[ndarray, "columns"]
+    """Log of the share of the candidates that are columns, for logQ."""
+
+    def alike(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and places that cover all histories, with few places that are empty."""
+        length = self.items.shape[1]
+        for first in range(0, len(self.items), ALIKE):
+            rows = slice(first, first + ALIKE)
+            taken = np.count_nonzero((self.items[rows] >= 0).any(0))
+            yield rows, slice(max(length - taken - 1, 0), length)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryMaker:
+    """Makes the batch of any step; made by `prepare`."""
+
+    split: Split
+    config: SamplingConfig
+    histories: Histories
+    length: int
+    seed: int
+    askers: Int64[ndarray, "askers"]
+    """The queries that have a history."""
+
+    @classmethod
+    def prepare(cls, split: Split, config: SamplingConfig, *, length: int, seed: int) -> "HistoryMaker":
+        """Order the train edges; raises `ConfigError` where they have no order."""
+        histories = histories_of(split.train)
+        return cls(split, config, histories, length, seed, np.flatnonzero(histories.lengths()))
+
+    def __call__(self, step: int) -> HistoryBatch:
+        """The batch of a step: a pure function of the split, the section, the seed and the step.
+
+        Queries follow each other through epochs without a gap.
+        """
+        graph, size = self.split.train, self.config.batch_size
+        turns = np.arange(step * size, (step + 1) * size)
+        queries = self.askers[shuffled(turns, size=len(self.askers), seed=self._seed(ORDER))]
+        queries = queries[np.argsort(self.histories.lengths()[queries], kind="stable")]
+        targets = self.histories.latest(queries, self.length)
+        items = np.concatenate([np.full((size, 1), -1), targets[:, :-1]], axis=1)
+        columns = self._columns(step)
+        rows, slots, _ = number(_NONE, _NONE, columns + graph.candidates.first)
+        askers, none = queries + graph.queries.first, np.full(size, -1)
+        return HistoryBatch(
+            step,
+            items,
+            self._some(targets, step),
+            columns,
+            masked=mask_known(graph.target.adjacency, askers, (rows, slots), none),
+            log_rates=np.full(len(columns), np.log(len(columns) / graph.candidates.count), np.float32),
+        )
+
+    def _columns(self, step: int) -> Int64[ndarray, "columns"]:
+        """So many candidates, each set of them as likely; all of them where that is not fewer."""
+        count = self.split.train.candidates.count
+        places = np.arange(min(self.config.negatives, count))
+        return np.sort(shuffled(places, size=count, seed=int(keyed(self._seed(NEGATIVES), step, 0))))
+
+    def _some(self, targets: ndarray, step: int) -> Int64[ndarray, "histories length"]:
+        """The share of the targets that is learned from."""
+        draw = np.random.default_rng(int(keyed(self._seed(POSITIONS), step, 0)) & 0x7FFFFFFFFFFFFFFF)
+        return np.where(draw.random(targets.shape) < self.config.positions, targets, -1)
+
+    def _seed(self, use: int) -> int:
+        return int(keyed(self.seed, use, 0))
+
+
+def histories_of(graph: Graph, known: Adjacency | None = None) -> Histories:
+    """The edges of the first relation, and those that are `known` beside them, in the order of their times.
+
+    Of several items at one time the first row comes first. Raises `ConfigError` where edges have no times, and where
+    those who ask are themselves the candidates.
+    """
+    relation, queries = graph.target, graph.queries
+    parts = [relation.adjacency] if known is None or not known.num_edges else [relation.adjacency, known]
+    if relation.source == relation.target or any(part.times is None for part in parts):
+        raise ConfigError(_no_histories(graph))
+    sources, items, times = (
+        np.concatenate(values)
+        for values in zip(*((part.sources(), part.indices, part.times) for part in parts), strict=True)
+    )
+    order = np.lexsort((items, times, sources))
+    starts = np.searchsorted(sources[order], queries.first + np.arange(queries.count + 1))
+    return Histories(starts, (items[order] - graph.candidates.first).astype(np.int32))
+
+
+def histories_before(split: Split, held_out: HeldOut) -> Histories:
+    """The histories as they stand when a held-out part is asked for: train edges, and those known by then.
+
+    Raises `SplitError` where they would hold an edge of that part.
+    """
+    histories, graph = histories_of(split.train, held_out.known), split.train
+    size, truth = graph.candidates.count, held_out.truth
+    owners = np.repeat(np.arange(graph.queries.count), histories.lengths())
+    asked = (truth.sources() - graph.queries.first) * size + truth.indices - graph.candidates.first
+    leaked = np.flatnonzero(np.isin(asked, owners * size + histories.items))
+    if len(leaked):
+        raise SplitError(
+            f"The histories leak: {len(leaked):,} of the {truth.num_edges:,} held-out edges stand in those that are to "
+            "foretell them. The split was altered: split again."
+        )
+    return histories
+
+
+def _no_histories(graph: Graph) -> str:
+    relation = graph.target
+    if relation.source == relation.target:
+        return (
+            f"A history is what somebody took of another kind, but in {relation.name!r} {relation.source} nodes ask "
+            f'for {relation.target} nodes. Set `encoder.kind` to "graph", or make a relation of two kinds the `target`.'
+        )
+    return (
+        f"Histories need an order, but the edges of {relation.name!r} have no times. Name their `time` column, or a "
+        '`sequence`, in [ingestion], or set `encoder.kind` to "graph".'
+    )
+
+
+_NONE = np.empty(0, np.int64)
