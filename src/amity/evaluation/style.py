@@ -9,13 +9,9 @@ COLORS = """
   --c5: #c4512d; --c6: #96488f; --c7: #5f7a1c; --c8: #a8435f; --good: #16866a; --bad: #b8452a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #131217; --card: #1c1b21; --ink: #f0eff4; --soft: #a3a1ae;
   --edge: #302e38; --rule: #2a2832; --empty: #302e38; --c0: #a297ff; --c1: #9b99a5; --c2: #6cb8e6; --c3: #4cc3a1;
-<<<<<<< HEAD
   --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --c7: #a9c75a; --c8: #f0899f; --good: #4cc3a1; --bad: #f08a66; } }
-=======
-  --c4: #e2b04c; --c5: #f08a66; --c6: #d88fd1; --good: #4cc3a1; --bad: #f08a66; } }
 """
 PAPER = """
->>>>>>> a1e96b3 (Show how much recall runs keep on damaged graphs)
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5; -webkit-text-size-adjust: 100%;
   font: 16px/1.5 Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
