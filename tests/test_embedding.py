@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 
 from amity.embedding import EmbeddingConfig, embed_graph, open_embeddings
 from amity.embedding.embedding import fill_vectors
+from amity.embedding.learned import Learned
 from amity.embedding.propagation import DevicePropagation
 from amity.embedding.states import Rows, Storage
 from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
@@ -70,7 +71,7 @@ def test_kernels_over_the_whole_graph_equal_the_layers_own_forward(
         storage, chunk = Storage(None, (graph.num_nodes, 16), np.float32), 64
         way = DevicePropagation(graph.messages, torch.device("cpu"))
         expected = storage.new("vectors")
-        fill_vectors(model, graph, expected, storage, chunk, (list(model.encoder.layers), way))
+        fill_vectors(model, graph, Learned(model.encoder, expected), storage, chunk, (list(model.encoder.layers), way))
         np.testing.assert_allclose(embed_graph(model, graph).vectors, expected.array, atol=1e-5, rtol=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,17 +14,17 @@ import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float, Float32
 from numpy import ndarray
-from numpy.lib.format import open_memmap
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import elu
 
 from amity.embedding.histories import fill_from_histories
+from amity.embedding.learned import Learned
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
 from amity.embedding.states import Rows, Storage, forget
-from amity.embedding.vectors import VECTORS, Embeddings, open_embeddings
+from amity.embedding.vectors import Embeddings, allot, open_embeddings
 from amity.encoder import GraphEncoder, InputSource, Model, SequenceEncoder
 from amity.encoder.densification import DensificationConfig, densify
 from amity.encoder.graph_encoder import GraphLayer
@@ -83,28 +84,27 @@ def embed_graph(
     in memory. What was learned does not depend on threads, and on the chunk by no more than rounding.
 
     Where `spectral.share` and `spectral.power` are given, numbers follow that only the graph's eigenvectors decide
-    (computed here unless they are at hand, and in memory): inner products become learned + share x spectral.
+    (computed here unless they are at hand, and in memory): inner products become learned + share x spectral. They are
+    the same in what every cluster is asked with.
 
     A sequence encoder passes no messages: who asks is told by the histories at hand, or those of the graph's own edges.
+    A model with prompts gives with what each cluster is asked (`asking.npy`), one that has learned intent how likely
+    it is (`intent.npy`): see `Embeddings`.
     """
-    config, at_hand = config or EmbeddingConfig(), at_hand or AtHand()
+    config, at_hand, encoder = config or EmbeddingConfig(), at_hand or AtHand(), model.encoder
     fill = _filler(model, graph, config, torch.device(device), at_hand.histories)
     beside = _spectral_rows(graph, config.spectral, at_hand.spectrum)
-    shape, width = (graph.num_nodes, model.encoder.dim), model.encoder.dim + beside.shape[1]
+    shape, width = (graph.num_nodes, encoder.dim), encoder.dim + beside.shape[1]
     dtype = np.float16 if config.precision == "half" else np.float32
-    if directory is None:
-        array = np.empty((graph.num_nodes, width), dtype)
-        fill(Rows(array[:, : shape[1]], lambda: None), Storage(None, shape, dtype))
-        _stand_beside(array, beside, config.spectral)
-        return Embeddings(array, graph)
-    directory.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".states-", dir=directory) as scratch:
+    with _scratch_in(directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
-        storage = Storage(None if fits else Path(scratch), shape, dtype)
-        file = open_memmap(directory / VECTORS, mode="w+", dtype=dtype, shape=(graph.num_nodes, width))
-        fill(Rows(file[:, : shape[1]], lambda: None), storage)
-        _stand_beside(file, beside, config.spectral)
-        file.flush()
+        storage = Storage(None if fits or scratch is None else Path(scratch), shape, dtype)
+        made = allot(graph, directory, width=width, dtype=dtype, asked=encoder.num_asked, intended=encoder.num_intended)
+        fill(Learned.of(encoder, made), storage)
+        _stand_beside(made, beside, config.spectral)
+    if directory is None:
+        return made
+    _flush(made)
     embeddings = open_embeddings(directory, graph)
     if config.parquet:
         for kind in graph.kinds:
@@ -116,7 +116,7 @@ _SCRATCH = 3
 """Most arrays of states that there ever are beside the vectors."""
 
 
-Fill = Callable[[Rows, Storage], None]
+Fill = Callable[[Learned, Storage], None]
 """Fills the rows with what was learned."""
 
 
@@ -126,14 +126,14 @@ def _filler(
     encoder = model.encoder
     if isinstance(encoder, SequenceEncoder):
         told, there = histories or histories_of(graph), replace(model, encoder=copy.deepcopy(encoder).to(device))
-        return lambda vectors, _: fill_from_histories(there, graph, vectors, told, config.chunk)
+        return lambda learned, _: fill_from_histories(there, graph, learned, told, config.chunk)
     means = _prepare(encoder, densify(graph, model.transform, config.densification), device)
 
-    def fill(vectors: Rows, storage: Storage) -> None:
-        fill_vectors(model, graph, vectors, storage, config.chunk, means)
+    def fill(learned: Learned, storage: Storage) -> None:
+        fill_vectors(model, graph, learned, storage, config.chunk, means)
         if config.message_pass:
             powers = config.heard_power, config.sent_power
-            pass_messages(graph, vectors, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
+            pass_messages(graph, learned, storage, share=config.message_pass, powers=powers, chunk=config.chunk)
 
     return fill
 
@@ -146,29 +146,29 @@ def _spectral_rows(
     return (spectrum or find_leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
 
 
-def _stand_beside(
-    array: Float[ndarray, "nodes width"], beside: Float32[ndarray, "nodes spectral"], config: SpectralConfig
-) -> None:
+def _stand_beside(made: Embeddings, beside: Float32[ndarray, "nodes spectral"], config: SpectralConfig) -> None:
     """Fill the last columns, whose inner products are to weigh `share` times as much as those of the others."""
     if not beside.shape[1]:
         return
-    dim = array.shape[1] - beside.shape[1]
-    length = rms_length(array[:, :dim]) * float(config.share) ** 0.5
-    Rows(array[:, dim:], lambda: None).write(0, len(array), torch.from_numpy(beside) * length)
+    dim = made.vectors.shape[1] - beside.shape[1]
+    length = rms_length(made.vectors[:, :dim]) * float(config.share) ** 0.5
+    Rows(made.vectors[:, dim:], lambda: None).write(0, len(made.vectors), torch.from_numpy(beside) * length)
+    for asked in () if made.asking is None else made.asking:
+        asked[:, dim:] = made.vectors[made.graph.queries.rows, dim:]
 
 
 @torch.no_grad()
 def fill_vectors(
-    model: Model, graph: Graph, vectors: Rows, storage: Storage, chunk: int, means: tuple[list[Any], Propagation]
+    model: Model, graph: Graph, learned: Learned, storage: Storage, chunk: int, means: tuple[list[Any], Propagation]
 ) -> None:
-    """Fill `vectors`: first with the sum of the states so far, in the last pass with what retrieval compares.
+    """Fill the vectors: first with the sum of the states so far, in the last pass with what retrieval compares.
 
     `means` are the layers, and the way in which they are computed.
     """
     encoder, source = model.encoder, InputSource.of(model.transform, graph)
     assert isinstance(encoder, GraphEncoder)
     layers, way = means
-    between = _Between(encoder, way, vectors, storage)
+    between = _Between(encoder, way, learned.vectors, storage)
     with Progress("embed", total=(len(layers) + 1) * graph.num_nodes) as progress:
         told = storage.new("told0")
         for first, last in _chunks(graph.num_nodes, chunk, progress):
@@ -187,7 +187,7 @@ def fill_vectors(
         for first, last in _chunks(graph.num_nodes, chunk, progress):
             codes = between.codes(first, between.next(layers[-1], told, first, last, len(layers)))
             degrees = torch.from_numpy(np.diff(graph.messages.indptr[first : last + 1]).astype(np.float32))
-            vectors.write(first, last, encoder.stretch(encoder.combine([codes]), degrees))
+            learned.write(first, codes, degrees)
             _forget_edges(graph, first, last)
 
 
@@ -237,6 +237,20 @@ class _Between:
         if not self._mean:
             return states
         return (self._vectors.read(first, first + len(states)) + states) / (self._passes + 1)
+
+
+def _scratch_in(directory: Path | None) -> AbstractContextManager[str | None]:
+    """A folder for states, in that of the vectors, where there is one."""
+    if directory is None:
+        return nullcontext()
+    directory.mkdir(parents=True, exist_ok=True)
+    return TemporaryDirectory(prefix=".states-", dir=directory)
+
+
+def _flush(made: Embeddings) -> None:
+    for array in (made.vectors, made.asking, made.intent):
+        if isinstance(array, np.memmap):
+            array.flush()
 
 
 def _forget_edges(graph: Graph, first: int, last: int) -> None:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
+from torch import Tensor
 
-from amity.embedding.states import Rows
+from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
 from amity.encoder.sequence_encoder import check_items
 from amity.graph import Graph
@@ -16,7 +17,6 @@ HISTORIES = 256
 """So many are computed at once."""
 
 
-@torch.no_grad()
 def embed_nodes(
     model: Model, graph: Graph, histories: Histories, nodes: Int64[ndarray, "nodes"]
 ) -> Float32[ndarray, "nodes dim"]:
@@ -24,30 +24,55 @@ def embed_nodes(
 
     Raises `DataError` where the candidates are not those that the model was trained on.
     """
-    encoder, queries, candidates = model.encoder, graph.queries, graph.candidates
+    encoder, queries = model.encoder, graph.queries
     assert isinstance(encoder, SequenceEncoder)
-    check_items(model.transform, graph)
-    device, length = encoder.positions.device, encoder.config.sequence.length
-    vectors = np.zeros((len(nodes), encoder.dim), np.float32)
+    vectors = _of_candidates(model, graph, nodes)
     asking = np.flatnonzero((nodes >= queries.first) & (nodes < queries.first + queries.count))
-    asking = asking[np.argsort(histories.lengths()[nodes[asking] - queries.first], kind="stable")]
-    for first in range(0, len(asking), HISTORIES):
-        places = asking[first : first + HISTORIES]
-        latest = histories.latest(nodes[places] - queries.first, length - 1)
+    vectors[asking] = encoder.scale(codes_after(encoder, histories, nodes[asking] - queries.first)).numpy(force=True)
+    return vectors
+
+
+@torch.no_grad()
+def codes_after(
+    encoder: SequenceEncoder, histories: Histories, queries: Int64[ndarray, "queries"]
+) -> Float[Tensor, "queries dim"]:
+    """The codes of some who ask, counted among all who do: the states after their histories."""
+    device, length = encoder.positions.device, encoder.config.sequence.length
+    codes = torch.zeros(len(queries), encoder.dim)
+    order = np.argsort(histories.lengths()[queries], kind="stable")
+    for first in range(0, len(order), HISTORIES):
+        places = order[first : first + HISTORIES]
+        latest = histories.latest(queries[places], length - 1)
         taken = np.count_nonzero((latest >= 0).any(0))
         items = np.concatenate([np.full((len(places), 1), -1), latest[:, length - 1 - taken :]], axis=1)
-        vectors[places] = encoder.encode(torch.from_numpy(items).to(device))[:, -1].numpy(force=True)
+        codes[torch.from_numpy(places)] = encoder.codes(torch.from_numpy(items).to(device))[:, -1].cpu()
+    return codes
+
+
+@torch.no_grad()
+def fill_from_histories(model: Model, graph: Graph, learned: Learned, histories: Histories, chunk: int) -> None:
+    """Fill what embedding makes of all nodes, so many at once."""
+    encoder, asking = model.encoder, learned.queries
+    assert isinstance(encoder, SequenceEncoder)
+    with Progress("embed", total=graph.num_nodes) as progress:
+        for first in range(0, graph.num_nodes, chunk):
+            nodes = np.arange(first, min(first + chunk, graph.num_nodes))
+            learned.vectors.write(first, first + len(nodes), torch.from_numpy(_of_candidates(model, graph, nodes)))
+            progress.advance(len(nodes))
+        for first in range(0, len(asking), chunk):
+            codes = codes_after(encoder, histories, np.arange(first, min(first + chunk, len(asking))))
+            learned.write(asking.start + first, codes, torch.ones(len(codes)))
+
+
+@torch.no_grad()
+def _of_candidates(model: Model, graph: Graph, nodes: Int64[ndarray, "nodes"]) -> Float32[ndarray, "nodes dim"]:
+    """The vectors of those nodes that are candidates; else zero."""
+    encoder, candidates = model.encoder, graph.candidates
+    assert isinstance(encoder, SequenceEncoder)
+    check_items(model.transform, graph)
+    device, vectors = encoder.positions.device, np.zeros((len(nodes), encoder.dim), np.float32)
     found = np.flatnonzero((nodes >= candidates.first) & (nodes < candidates.first + candidates.count))
     items = torch.from_numpy(nodes[found] - candidates.first).to(device)
     degrees = torch.from_numpy(graph.messages.degrees_of(nodes[found]).astype(np.float32)).to(device)
     vectors[found] = encoder.stretch(encoder.vectors_of(items), degrees).numpy(force=True)
     return vectors
-
-
-def fill_from_histories(model: Model, graph: Graph, vectors: Rows, histories: Histories, chunk: int) -> None:
-    """Fill `vectors` with those of all nodes, so many at once."""
-    with Progress("embed", total=graph.num_nodes) as progress:
-        for first in range(0, graph.num_nodes, chunk):
-            nodes = np.arange(first, min(first + chunk, graph.num_nodes))
-            vectors.write(first, first + len(nodes), torch.from_numpy(embed_nodes(model, graph, histories, nodes)))
-            progress.advance(len(nodes))

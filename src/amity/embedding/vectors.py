@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
+from numpy.lib.format import open_memmap
 
 from amity.errors import ArtifactError
 from amity.graph import Graph
@@ -40,6 +42,26 @@ class Embeddings:
         return self.asking[cluster, queries - self.graph.queries.first]
 
 
+def allot(
+    graph: Graph, directory: Path | None, *, width: int, dtype: npt.DTypeLike, asked: int, intended: int
+) -> Embeddings:
+    """Embeddings that are not filled yet, mapped where there is a directory.
+
+    `asked` clusters are asked with vectors of their own, and how likely each of `intended` is will be known; 0 for
+    none.
+    """
+    queries = graph.queries.count
+    if directory is not None:
+        for stale in (ASKING, INTENT):
+            (directory / stale).unlink(missing_ok=True)
+    return Embeddings(
+        _room(directory, VECTORS, (graph.num_nodes, width), dtype),
+        graph,
+        _room(directory, ASKING, (asked, queries, width), dtype) if asked else None,
+        _room(directory, INTENT, (queries, intended), np.float32) if intended else None,
+    )
+
+
 def open_embeddings(directory: Path, graph: Graph) -> Embeddings:
     """Map what `embed_graph` wrote; `graph` is the one that was embedded.
 
@@ -59,6 +81,12 @@ def open_embeddings(directory: Path, graph: Graph) -> Embeddings:
     if asking is not None and intent is not None and len(asking) != intent.shape[1]:
         raise _misfit(directory / ASKING, asking, f"{INTENT} knows {intent.shape[1]} clusters")
     return Embeddings(vectors, graph, asking, intent)
+
+
+def _room(directory: Path | None, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> ndarray:
+    if directory is None:
+        return np.empty(shape, dtype)
+    return open_memmap(directory / name, mode="w+", dtype=dtype, shape=shape)
 
 
 def _open_optional(path: Path) -> ndarray | None:

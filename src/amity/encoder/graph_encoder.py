@@ -10,13 +10,12 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import elu
 
 from amity.encoder.aggregation import Edges, prefixes, weighted_sums
+from amity.encoder.asking import AskingEncoder
 from amity.encoder.config import EncoderConfig
 from amity.encoder.features import FeatureTransform
 from amity.encoder.inputs import Inputs
-from amity.encoder.intent import IntentHead
 from amity.encoder.layers import GatLayer, LightGcnLayer, SageLayer
-from amity.encoder.lengths import scale, stretch
-from amity.encoder.prompts import UNDIVIDED, Division, make_head
+from amity.encoder.prompts import UNDIVIDED, Division
 from amity.encoder.states import States, whole
 from amity.errors import ConfigError
 from amity.sampling.neighbors import Block
@@ -25,7 +24,7 @@ INPUT_SCALE = 0.1
 """Standard deviation of a node's first state, summed over its columns."""
 
 
-class GraphEncoder(nn.Module):
+class GraphEncoder(AskingEncoder):
     """Parameters that turn the inputs of nodes, and who hears whom, into vectors.
 
     The first state of a node is the sum of its tokens' vectors, of its numbers through a linear map, and of its own
@@ -35,9 +34,8 @@ class GraphEncoder(nn.Module):
     def __init__(
         self, config: EncoderConfig, transform: FeatureTransform, *, seed: int, division: Division = UNDIVIDED
     ) -> None:
-        super().__init__()
         _check(config)
-        self.config, self.division = config, division
+        super().__init__(config, division, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         dim, scale = config.dim, INPUT_SCALE / max(transform.num_columns, 1) ** 0.5
         self.tokens = _normal(transform.num_tokens, dim, scale, generator)
@@ -45,13 +43,6 @@ class GraphEncoder(nn.Module):
         self.structure = _normal(transform.structure.width, dim, scale / 2, generator)
         self.ids = _id_table(transform, dim, generator) if transform.ids != "none" else None
         self.layers = nn.ModuleList(GraphLayer(config, generator) for _ in range(config.layers))
-        self.prompts = make_head(config.prompts, clusters=division.clusters, dim=dim, generator=generator)
-        self.intent = IntentHead(division.clusters, dim) if division.intent else None
-
-    @property
-    def dim(self) -> int:
-        """Width of the vectors."""
-        return self.config.dim
 
     def encode_inputs(self, inputs: Inputs, *, generator: Generator | None = None) -> Float[Tensor, "nodes dim"]:
         """The first states of nodes; with a generator, as in training, entries are dropped at random."""
@@ -102,22 +93,6 @@ class GraphEncoder(nn.Module):
     def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""
         return self.scale(self.blend(states))
-
-    def scale(self, codes: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
-        """Codes as training compares them: of length 1 under `cosine`."""
-        return scale(codes, self.config)
-
-    def ask(
-        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
-    ) -> Float[Tensor, "queries dim"]:
-        """The vectors with which queries ask a cluster each, as training compares them."""
-        return self.scale(codes if self.prompts is None else self.prompts(codes, clusters))
-
-    def stretch(
-        self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
-    ) -> Float[Tensor, "nodes dim"]:
-        """The vectors that retrieval compares."""
-        return stretch(vectors, degrees, self.config)
 
 
 class GraphLayer(nn.Module):

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
 
+from amity.encoder.asking import AskingEncoder
 from amity.encoder.config import EncoderConfig
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
 from amity.encoder.graph_encoder import drop_entries
-from amity.encoder.lengths import scale, stretch
 from amity.encoder.prompts import UNDIVIDED, Division
 from amity.encoder.structure import fingerprint
 from amity.errors import ConfigError, DataError
@@ -24,7 +24,7 @@ WIDER = 4
 """So many times wider than the vectors is the inner layer of a block."""
 
 
-class SequenceEncoder(nn.Module):
+class SequenceEncoder(AskingEncoder):
     """Parameters that turn histories into vectors: arXiv 1808.09781, with the norms before what they feed.
 
     An item has one vector, as what was taken and as what is found. A history is the start, then its items. The start
@@ -35,9 +35,8 @@ class SequenceEncoder(nn.Module):
     def __init__(
         self, config: EncoderConfig, transform: FeatureTransform, *, seed: int, division: Division = UNDIVIDED
     ) -> None:
-        super().__init__()
         _check(config)
-        self.config, self.division = config, division
+        super().__init__(config, division, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         dim, sequence = config.dim, config.sequence
         table = torch.randn(transform.num_ids + 1, dim, generator=generator) * FIRST
@@ -48,12 +47,17 @@ class SequenceEncoder(nn.Module):
         self.norm = nn.Parameter(torch.ones(dim))
         self.shift = nn.Parameter(torch.zeros(dim))
 
-    @property
-    def dim(self) -> int:
-        """Width of the vectors."""
-        return self.config.dim
-
     def encode(
+        self,
+        items: Int64[Tensor, "users length"],
+        *,
+        prompt: Float[Tensor, "users dim"] | None = None,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "users length dim"]:
+        """The vector at each place of some histories, that of a user at the last: see `codes`."""
+        return self.scale(self.codes(items, prompt=prompt, generator=generator))
+
+    def codes(
         self,
         items: Int64[Tensor, "users length"],
         *,
@@ -75,17 +79,11 @@ class SequenceEncoder(nn.Module):
         states = _drop(states, rate, generator)
         for block in self.blocks:
             states = block(states, seen, rate=rate, generator=generator)
-        return scale(layer_norm(states, (self.dim,), self.norm, self.shift), self.config)
+        return layer_norm(states, (self.dim,), self.norm, self.shift)
 
     def vectors_of(self, items: Int64[Tensor, "items"]) -> Float[Tensor, "items dim"]:
         """The vectors by which items are found, as training compares them."""
-        return scale(self.items(items), self.config)
-
-    def stretch(
-        self, vectors: Float[Tensor, "items dim"], degrees: Float32[Tensor, "items"]
-    ) -> Float[Tensor, "items dim"]:
-        """The vectors of items that retrieval compares."""
-        return stretch(vectors, degrees, self.config)
+        return self.scale(self.items(items))
 
 
 class Block(nn.Module):

@@ -1,0 +1,56 @@
+"""What every encoder does with a code: the vector to compare, with what each cluster is asked, how likely it is."""
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from amity.encoder.config import EncoderConfig
+from amity.encoder.intent import IntentHead
+from amity.encoder.prompts import Division, make_head
+
+HEADS = 0x4EAD
+"""Keeps the draws of heads apart from others under the same seed, so that these do not hang on clusters."""
+
+
+class AskingEncoder(nn.Module):
+    """What stands behind the codes of an encoder of any kind."""
+
+    def __init__(self, config: EncoderConfig, division: Division, *, seed: int) -> None:
+        super().__init__()
+        self.config, self.division = config, division
+        clusters, generator = division.clusters, torch.Generator().manual_seed(seed ^ HEADS)
+        self.prompts = make_head(config.prompts, clusters=clusters, dim=config.dim, generator=generator)
+        self.intent = IntentHead(clusters, config.dim) if division.intent else None
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.config.dim
+
+    @property
+    def num_asked(self) -> int:
+        """How many clusters are asked with vectors of their own."""
+        return 0 if self.prompts is None else self.division.clusters
+
+    @property
+    def num_intended(self) -> int:
+        """How many clusters it is known of how likely they are."""
+        return 0 if self.intent is None else self.division.clusters
+
+    def scale(self, codes: Float[Tensor, "*nodes dim"]) -> Float[Tensor, "*nodes dim"]:
+        """The vectors that training compares: of length 1 under `cosine`."""
+        return normalize(codes, dim=-1) if self.config.output == "cosine" else codes
+
+    def ask(
+        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
+    ) -> Float[Tensor, "queries dim"]:
+        """The vectors with which queries ask a cluster each, as training compares them."""
+        return self.scale(codes if self.prompts is None else self.prompts(codes, clusters))
+
+    def stretch(
+        self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
+    ) -> Float[Tensor, "nodes dim"]:
+        """The vectors that retrieval compares: at one length, the popular would rank no higher than the unknown."""
+        power = self.config.popularity if self.config.output == "cosine" else 0.0
+        return vectors * degrees.clamp(min=1.0).pow(power)[:, None]
