@@ -64,6 +64,25 @@ def test_the_best_of_all_clusters_are_the_best_of_all(size, count, k):
             assert not set(rows) & set(excluded.neighbors(query))
 
 
+@settings(deadline=None, max_examples=20)
+@given(size=st.integers(5, 200), count=st.integers(1, 5), k=st.integers(1, 40), levels=st.sampled_from([0, 2]))
+def test_where_scores_compare_nobody_is_left_out_who_is_among_the_best_of_all(size, count, k, levels):
+    items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size)
+    if levels:
+        items, asked = np.sign(items), np.sign(asked)
+    index = build_divided(items, division(size, count), IndexConfig(), seed=1)
+    terms = {"k": k, "excluded": excluded, "names": np.arange(6)}
+    full, short = (index.search([asked] * count, **terms, scores_compare=one) for one in (False, True))
+    first, second = (
+        -np.sort(-np.concatenate([hits.scores for hits in lists], axis=1), axis=1)[:, :k] for lists in (full, short)
+    )
+    np.testing.assert_array_equal(first, second)
+    last = second[:, -1:]
+    for one, other in zip(full, short, strict=True):
+        kept = (one.scores > last) & np.isfinite(one.scores)
+        np.testing.assert_array_equal(one.rows[kept], other.rows[kept])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_index_may_stand_for_a_cluster(kind, monkeypatch):
     monkeypatch.setattr(divided, "EXACT_BELOW", 100)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from jaxtyping import Float, Int64, UInt64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numpy import ndarray
 
 from amity.graph import Adjacency
@@ -54,6 +54,7 @@ class ApproximateIndex:
         k: int,
         excluded: Adjacency,
         names: Int64[ndarray, "queries"] | None = None,
+        floors: Float32[ndarray, "queries"] | None = None,  # noqa: ARG002 (nothing is saved by leaving out what is found)
     ) -> Hits:
         """The k best positions that are found for each query: see `Index.search`."""
         questions = self.exact.ask(queries, k=k, excluded=excluded, names=names)

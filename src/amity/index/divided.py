@@ -54,12 +54,29 @@ class DividedIndex:
         """The mean of these shares, each cluster counted by its size."""
         return float(np.average([part.recall for part in self.parts], weights=self.clusters.sizes()))
 
-    def search(self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"]) -> list[Hits]:
-        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`."""
-        return [
-            self._renumber(cluster, part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names))
-            for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True))
-        ]
+    def search(
+        self,
+        asked: Asked,
+        *,
+        k: int,
+        excluded: Adjacency,
+        names: Int64[ndarray, "queries"],
+        scores_compare: bool = False,
+    ) -> list[Hits]:
+        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`.
+
+        Where the scores of all clusters compare, lists need not hold whoever is not among the k best of all: then a
+        cluster is searched for those alone who would change the k best of the clusters before it.
+        """
+        best = np.full((len(names), k), -np.inf, np.float32)
+        lists = []
+        for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True)):
+            inside = self._inside(cluster, excluded)
+            hits = part.search(vectors, k=k, excluded=inside, names=names, floors=best.min(axis=1))
+            lists.append(self._renumber(cluster, hits))
+            if scores_compare:
+                best = np.partition(np.hstack([best, hits.scores]), k, axis=1)[:, k:]
+        return lists
 
     def log_masses(
         self, asked: Asked, found: Sequence[Hits], *, excluded: Adjacency, temperature: float

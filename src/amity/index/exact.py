@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt64
+from jaxtyping import Float, Float32, Int64, UInt64
 from numpy import ndarray
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from amity.index.ranking import (
     contains,
     inner_product,
     keep_largest,
+    least_keys,
     make_salts,
     to_hits,
     to_key,
@@ -69,10 +70,11 @@ class ExactIndex:
         k: int,
         excluded: Adjacency,
         names: Int64[ndarray, "queries"] | None = None,
+        floors: Float32[ndarray, "queries"] | None = None,
     ) -> Hits:
         """The k best positions for each query: see `Index.search`."""
         questions = self.ask(queries, k=k, excluded=excluded, names=names)
-        return to_hits(self.best_keys(questions, k=k), questions.salts, k=k)
+        return to_hits(self.best_keys(questions, k=k, floors=floors), questions.salts, k=k)
 
     def ask(
         self, queries: ndarray, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"] | None
@@ -88,29 +90,35 @@ class ExactIndex:
             np.ascontiguousarray(excluded.indices, np.int64),
         )
 
-    def best_keys(self, questions: Questions, *, k: int) -> UInt64[ndarray, "queries kept"]:
-        """The keys of the k best candidates of each query, in no order; 0 where there are fewer."""
+    def best_keys(
+        self, questions: Questions, *, k: int, floors: Float32[ndarray, "queries"] | None = None
+    ) -> UInt64[ndarray, "queries kept"]:
+        """The keys of the k best candidates of each query, in no order; 0 where there are fewer above the floor."""
         k = min(k, len(self.vectors))
         best = np.zeros((len(questions.vectors), k), np.uint64)
+        least = np.zeros(len(best), np.uint64) if floors is None else least_keys(floors)
         for first in range(0, len(best), QUERY_BLOCK):
             last = min(first + QUERY_BLOCK, len(best))
-            best[first:last] = self._search_block(questions.part(first, last), k)
+            best[first:last] = self._search_block(questions.part(first, last), least[first:last], k)
         return best
 
-    def _search_block(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
+    def _search_block(
+        self, questions: Questions, least: UInt64[ndarray, "queries"], k: int
+    ) -> UInt64[ndarray, "queries k"]:
         if self.mirror is None:
-            return self._compare(questions, k)
+            return self._compare(questions, least, k)
         best, proven = best_by_mirror(questions, self.vectors, self.mirror, longest=self.longest, k=k)
         left = np.flatnonzero(~proven)
         if len(left):
-            best[left] = self._compare(questions.rows(left), k)
+            best[left] = self._compare(questions.rows(left), least[left], k)
         return best
 
-    def _compare(self, questions: Questions, k: int) -> UInt64[ndarray, "queries k"]:
+    def _compare(self, questions: Questions, least: UInt64[ndarray, "queries"], k: int) -> UInt64[ndarray, "queries k"]:
         asked = round_rows(questions.vectors)
         width = max(1, SCORE_BLOCK // len(questions.vectors))
         scratch = torch.empty(len(questions.vectors) * min(width, len(self.vectors)), dtype=torch.int32)
         state = np.zeros((len(questions.vectors), HEAD + k + max(k, 128)), np.uint64)
+        state[:, 1] = least
         for first in range(0, len(self.vectors), width):
             items = in_single(self.vectors[first : first + width])
             offered = round_together(items)

@@ -57,8 +57,9 @@ class Index(Protocol):
         k: int,
         excluded: Adjacency,
         names: Int64[ndarray, "queries"] | None = None,
+        floors: Float32[ndarray, "queries"] | None = None,
     ) -> Hits:
-        """The k best positions in `vectors` for each query.
+        """The k best positions in `vectors` for each query; whoever scores below its floor may be left out.
 
         Row q of `excluded` holds the positions, sorted, that query q must not get. Equal scores are ordered by a
         seeded hash of the candidate and the query's name (its number, unless `names` are given), so that the order

@@ -68,6 +68,12 @@ def to_hits(keys: UInt64[ndarray, "queries kept"], salts: UInt64[ndarray, "queri
     return Hits(rows, scores)
 
 
+def least_keys(floors: Float32[ndarray, "queries"]) -> UInt64[ndarray, "queries"]:
+    """A key below those of all candidates that score as high as the floor or higher, and above all others."""
+    bits = (floors + np.float32(0)).view(np.uint32).astype(np.uint64)
+    return (np.where(bits & SIGN, bits ^ LOW, bits | SIGN) << np.uint64(32)) - np.uint64(1)
+
+
 @kernel
 def make_salts(seed, names):
     """A random 32-bit number for each query name; uint64."""

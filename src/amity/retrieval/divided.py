@@ -110,7 +110,7 @@ class DividedRetriever:
         """What all clusters answer; without weighing they are taken to be equally likely, and to say so themselves."""
         excluded = excluded_positions(self.embeddings.graph, queries, known)
         asked = [self.embeddings.asked(queries, cluster=cluster) for cluster in range(self.index.clusters.count)]
-        lists = tuple(self.index.search(asked, k=depth, excluded=excluded, names=queries))
+        lists = tuple(self.index.search(asked, k=depth, excluded=excluded, names=queries, scores_compare=not weighed))
         lots = make_salts(self.seed, queries)
         if not weighed:
             equal = np.zeros((len(queries), len(lists)))
