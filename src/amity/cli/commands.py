@@ -23,7 +23,8 @@ from amity.evaluation import (
 )
 from amity.evaluation import compare as compare_tables
 from amity.log import set_silent
-from amity.retrieval import top_k
+from amity.retrieval import AnyRetriever, DividedRetriever, top_k
+from amity.retrieval import explain as explain_candidates
 
 RunPath = Annotated[Path, Parameter(name="RUN", help="The directory of the run.")]
 RawIds = Annotated[str, Parameter(name="ID", help="A raw id that asks: 42, or user:42 where the kind must be said.")]
@@ -84,16 +85,22 @@ split, cluster, train, embed, index, blend, evaluate = map(
 )
 
 
-def recommend(path: RunPath, /, *ids: RawIds, k: Length = 10, output: Output = SPOKEN) -> None:
+def recommend(
+    path: RunPath,
+    /,
+    *ids: RawIds,
+    k: Length = 10,
+    explain: Annotated[bool, Parameter(negative="", help="Show each candidate's cluster, and what that gets.")] = False,
+    output: Output = SPOKEN,
+) -> None:
     """Show the best candidates of each id with their scores; nobody's own friends are among them."""
     if not ids:
         raise ConfigError(f"Nobody asks. Name one raw id or several: `amity recommend {path} ID`.")
-    recommender, graph = pipeline.open_run(path, until="blend").adviser()
-    lists = [top_k(recommender, graph, raw_id, k) for raw_id in ids]
-    queries = [
-        {"id": one.query, "candidates": [{"id": i, "score": s} for i, s in zip(one.ids, one.scores, strict=True)]}
-        for one in lists
-    ]
+    recommender, retriever = pipeline.open_run(path, until="blend").adviser()
+    lists = [top_k(recommender, retriever.embeddings.graph, raw_id, k) for raw_id in ids]
+    if explain:
+        lists = [explain_candidates(one, _divided(path, retriever), k=k) for one in lists]
+    queries = [{"id": raw_id, "candidates": one.to_json()} for raw_id, one in zip(ids, lists, strict=True)]
     output.show("\n\n".join(map(str, lists)), {"run": str(path), "k": k, "queries": queries})
 
 
@@ -141,6 +148,15 @@ def sweep(
     output.show(trials_table(document), document)
     if not output.json:
         output.show(f"best settings: {found.config}", None)
+
+
+def _divided(path: Path, retriever: AnyRetriever) -> DividedRetriever:
+    if isinstance(retriever, DividedRetriever):
+        return retriever
+    raise ConfigError(
+        f"There is nothing to explain: the candidates of {path} are one cluster. Divide them by "
+        "`[clustering]` and run it again, or leave `--explain` out."
+    )
 
 
 def _show_run(path: Path, done: dict[str, pipeline.Done], output: Output) -> None:

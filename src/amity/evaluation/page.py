@@ -14,6 +14,7 @@ from amity.retrieval.heuristics import HEURISTICS
 NAMES = {
     "model": "amity",
     "vectors": "amity, vectors alone",
+    "undivided": "amity, vectors undivided",
     "encoder": "amity, encoder alone",
     "spectral": "amity, eigenvectors alone",
     "popularity": "Popularity",

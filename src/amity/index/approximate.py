@@ -1,6 +1,7 @@
 """Approximate search: faiss proposes candidates, and their true inner products rank them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import faiss
 import numpy as np
@@ -16,6 +17,7 @@ from amity.index.ivfpq import IvfpqConfig
 from amity.index.ranking import Questions, rank, to_hits
 from amity.index.reduction import Reduction
 
+KINDS: dict[type, Literal["hnsw", "ivf", "ivfpq"]] = {HnswConfig: "hnsw", IvfConfig: "ivf", IvfpqConfig: "ivfpq"}
 QUERY_BLOCK = 4096
 """How many queries are answered at once."""
 WIDENINGS = (1, 4)
@@ -41,6 +43,11 @@ class ApproximateIndex:
     config: HnswConfig | IvfConfig | IvfpqConfig
     recall: float = float("nan")
     """The share of the exact lists that it finds; NaN before it was measured."""
+
+    @property
+    def kind(self) -> Literal["hnsw", "ivf", "ivfpq"]:
+        """What it is called in settings."""
+        return KINDS[type(self.config)]
 
     @property
     def vectors(self) -> Float[ndarray, "candidates dim"]:

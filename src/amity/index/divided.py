@@ -45,6 +45,11 @@ class DividedIndex:
         return places
 
     @property
+    def kind(self) -> str:
+        """The kind of its indexes, where they are not exact: small ones always are."""
+        return next((part.kind for part in self.parts if part.kind != "exact"), "exact")
+
+    @property
     def recalls(self) -> dict[str, float]:
         """The share of the exact lists that each cluster's index finds, by the cluster's name."""
         return {name: part.recall for name, part in zip(self.clusters.names, self.parts, strict=True)}

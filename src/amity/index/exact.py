@@ -1,6 +1,7 @@
 """Exact search: blocks of a product of integers, each reduced to the best candidates while it is still in the cache."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -57,6 +58,11 @@ class ExactIndex:
     """The largest norm among the vectors."""
     mirror: Float[Tensor, "candidates dim"] | None = None
     """The same vectors on a GPU, where one helps."""
+
+    @property
+    def kind(self) -> Literal["exact"]:
+        """What it is called in settings."""
+        return "exact"
 
     @property
     def recall(self) -> float:

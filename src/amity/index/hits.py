@@ -1,7 +1,7 @@
 """What a search finds, and what every index promises."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -43,6 +43,11 @@ class Index(Protocol):
     @property
     def vectors(self) -> Float[ndarray, "candidates dim"]:
         """What is searched; may be a memory-mapped file."""
+        ...
+
+    @property
+    def kind(self) -> Literal["exact", "hnsw", "ivf", "ivfpq"]:
+        """What it is called in settings."""
         ...
 
     @property

@@ -34,7 +34,6 @@ from amity.section import Section
 PAGE, DIVIDED_PAGE = "index.json", "divided.json"
 VECTORS, CLUSTERS = "vectors.npy", "clusters.npy"
 PROPOSER = "index.faiss"
-KINDS: dict[type, str] = {HnswConfig: "hnsw", IvfConfig: "ivf", IvfpqConfig: "ivfpq"}
 
 
 class Page(Section):
@@ -175,10 +174,9 @@ def _describe(index: Index) -> dict[str, Any]:
     assert isinstance(exact, ExactIndex)
     size, dim = exact.vectors.shape
     page = Page(
-        kind="exact", candidates=size, dim=dim, seed=exact.seed, longest=exact.longest, recall=index.recall, files={}
+        kind=index.kind, candidates=size, dim=dim, seed=exact.seed, longest=exact.longest, recall=index.recall, files={}
     ).model_dump()
     if isinstance(index, ApproximateIndex):
-        page["kind"] = KINDS[type(index.config)]
         page["settings"] = index.config.model_dump()
         page["extended"], page["width"] = index.reduction.extended, index.reduction.width
     return page

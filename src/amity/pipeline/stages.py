@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from amity import __version__
 from amity.artifacts import Record, digest, peak_memory_bytes
@@ -16,7 +14,6 @@ from amity.device import check_device
 from amity.embedding import AtHand, embed_graph
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation import (
-    Evaluation,
     evaluate,
     evaluate_baselines,
     fit_blend,
@@ -26,14 +23,14 @@ from amity.evaluation import (
     write_report,
 )
 from amity.graph.storage import read_summary
-from amity.index import IndexConfig, save_index
+from amity.index import DividedIndex, save_divided, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
+from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
 from amity.pipeline.work import Work
-from amity.retrieval import Recommender, Retriever, save_blend
-from amity.retrieval.blend import VECTORS
+from amity.retrieval import DividedRetriever, Retriever, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
@@ -124,12 +121,17 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`embeddings/` -> `index/`."""
-    device = check_device(work.config.device)
-    retriever = Retriever.build(work.embeddings(), work.config.index, seed=work.config.seed, device=device)
-    save_index(retriever.index, directory / "index")
-    kind = work.config.index.kind_for(len(retriever.index.vectors))
-    return {"kind": kind, "candidates": len(retriever.index.vectors), "recall_against_exact": retriever.index.recall}
+    """`embeddings/`, `clusters.parquet` -> `index/`: one index, or one per cluster where there are several."""
+    config, clusters, embeddings = work.config, work.clusters(), work.embeddings()
+    about = {"seed": config.seed, "device": check_device(config.device)}
+    if clusters.count > 1:
+        index = DividedRetriever.build(embeddings, clusters, config.index, **about).index
+        save_divided(index, directory / "index")
+    else:
+        index = Retriever.build(embeddings, config.index, **about).index
+        save_index(index, directory / "index")
+    summary = {"kind": index.kind, "candidates": len(clusters.of), "recall_against_exact": index.recall}
+    return summary | ({"recall_by_cluster": index.recalls} if isinstance(index, DividedIndex) else {})
 
 
 def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -149,7 +151,7 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     graph, vectors = retriever.embeddings.graph, retriever.embeddings.vectors
     recommender = work.recommender(retriever)
     found = evaluate(recommender, graph, test, config.evaluation, seed=seed, vectors=vectors)
-    parts = _parts(work, retriever, recommender)
+    parts = evaluate_parts(work, retriever, recommender)
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
     write_per_query(found, graph, test.truth, directory / "per_query.parquet", beside=parts | baselines)
     report = make_report(found, baselines, graph, parts)
@@ -158,21 +160,6 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     history = read_metrics(work.run.path / LOG)
     write_report({**about, **report, "negative_transfer": negative_transfer(history)}, directory, history)
     return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
-
-
-def _parts(work: Work, retriever: Retriever, recommender: Recommender) -> dict[str, Evaluation]:
-    """What parts of the system find alone: all numbers of the vectors, those that were learned, the spectral ones."""
-    embeddings, width = retriever.embeddings, retriever.embeddings.vectors.shape[1]
-    learned = work.run.stages["embed"].summary.get("learned", width)
-    test, config = work.split().test, work.config
-    parts = {} if recommender is retriever else {VECTORS: retriever}
-    if learned < width:
-        for name, columns in (("encoder", slice(learned)), ("spectral", slice(learned, None))):
-            part = replace(embeddings, vectors=np.ascontiguousarray(embeddings.vectors[:, columns]))
-            exact = IndexConfig(kind="exact")
-            built = Retriever.build(part, exact, seed=config.seed, device=check_device(config.device))
-            parts[name] = replace(built, expansion=retriever.expansion)
-    return {name: verbs.evaluate(one, test, config.evaluation, seed=config.seed) for name, one in parts.items()}
 
 
 def _about(work: Work, *, seconds: float) -> dict[str, Any]:

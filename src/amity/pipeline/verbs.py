@@ -19,7 +19,7 @@ from amity.log import Progress
 from amity.pipeline.division import vectors_to_divide
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import validation
-from amity.retrieval import Retriever
+from amity.retrieval import AnyRetriever
 from amity.sampling import Histories
 from amity.splitting import HeldOut, Split
 from amity.training import Journal, Recipe
@@ -110,7 +110,7 @@ def embed(
 
 
 def evaluate(
-    retriever: Retriever, held_out: HeldOut, config: EvaluationConfig | None = None, *, seed: int = 0
+    retriever: AnyRetriever, held_out: HeldOut, config: EvaluationConfig | None = None, *, seed: int = 0
 ) -> Evaluation:
     """Judge a retriever by the edges that were held out of its graph; every candidate is ranked.
 

@@ -13,10 +13,11 @@ from amity.config import Config
 from amity.device import Device
 from amity.embedding import EmbeddingConfig, Embeddings, open_embeddings
 from amity.encoder import Model
+from amity.errors import ConfigError
 from amity.evaluation import read_per_query
 from amity.graph import Graph, open_graph
-from amity.index import open_index
-from amity.retrieval import Recommender, Retriever, blended, open_blend
+from amity.index import open_divided, open_index
+from amity.retrieval import AnyRetriever, DividedRetriever, Recommender, Retriever, blended, open_blend
 from amity.splitting import Split, open_split
 
 
@@ -62,23 +63,40 @@ class Work:
         config, settled = self.config.embedding, self.run.stages["embed"].summary.get("spectral", {})
         return config.model_copy(update={"spectral": config.spectral.model_copy(update=settled)})
 
-    def retriever(self, *, device: Device = "cpu") -> Retriever:
-        """The retriever over the index, as it is judged: held-out friends can be found."""
-        self.run.verify("index")
-        index = open_index(self.run.path / "index", verified=True, device=device)
-        retriever = Retriever.with_index(self.embeddings(), index)
-        return replace(retriever, expansion=self.config.retrieval.expansion, seed=self.config.seed)
+    def retriever(self, *, device: Device = "cpu") -> AnyRetriever:
+        """The retriever over the index, or over those of the clusters, as it is judged: held-out friends can be found.
 
-    def recommender(self, retriever: Retriever) -> Recommender:
+        Raises `ConfigError` for settings that one index alone can honour.
+        """
+        self.run.verify("index")
+        place, config = self.run.path / "index", self.config
+        if self.clusters().count == 1:
+            retriever = Retriever.with_index(self.embeddings(), open_index(place, verified=True, device=device))
+            return replace(retriever, expansion=config.retrieval.expansion, seed=config.seed)
+        if config.retrieval.expansion.by != "none":
+            raise ConfigError(
+                f"Friends cannot ask with a query where candidates are divided: retrieval.expansion.by is "
+                f"{config.retrieval.expansion.by!r}, and there are {self.clusters().count} clusters. Set it to 'none', "
+                "or clustering.by."
+            )
+        divided = DividedRetriever.with_index(self.embeddings(), open_divided(place, verified=True, device=device))
+        temperature = config.objectives.retrieval.temperature
+        return replace(divided, merge=config.retrieval.merge, temperature=temperature, seed=config.seed)
+
+    def recommender(self, retriever: AnyRetriever) -> Recommender:
         """A retriever beside the heuristics of the blend, on the retriever's own graph."""
         self.run.verify("blend")
         blend, depth = open_blend(self.run.path / "blend.json"), self.config.retrieval.blend.depth
         return blended(retriever, blend, retriever.embeddings.graph, depth=depth, seed=self.config.seed)
 
-    def adviser(self) -> tuple[Recommender, Graph]:
-        """The recommender as people ask it: friends that were held out are friends too, and never come back."""
-        retriever, graph = self.retriever(), self.graph()
-        return self.recommender(replace(retriever, embeddings=replace(retriever.embeddings, graph=graph))), graph
+    def adviser(self) -> tuple[Recommender, AnyRetriever]:
+        """The recommender as people ask it, and the retriever in it, whose graph is the whole one.
+
+        Friends that were held out are friends too, and never come back.
+        """
+        retriever = self.retriever()
+        retriever = replace(retriever, embeddings=replace(retriever.embeddings, graph=self.graph()))
+        return self.recommender(retriever), retriever
 
     def report(self) -> dict[str, Any]:
         """What evaluation found, `report.json`."""

@@ -3,23 +3,27 @@
 from amity.retrieval.blend import Blend, BlendConfig, blended, open_blend, save_blend
 from amity.retrieval.candidates import Candidates
 from amity.retrieval.config import RetrievalConfig
-from amity.retrieval.divided import DividedRetriever
+from amity.retrieval.divided import AnyRetriever, DividedRetriever
+from amity.retrieval.explanation import Explanation, explain
 from amity.retrieval.heuristics import HEURISTICS, HeuristicName, Recommender, heuristic
 from amity.retrieval.merging import MergeConfig
 from amity.retrieval.retriever import Retriever, top_k
 
 __all__ = [
     "HEURISTICS",
+    "AnyRetriever",
     "Blend",
     "BlendConfig",
     "Candidates",
     "DividedRetriever",
+    "Explanation",
     "HeuristicName",
     "MergeConfig",
     "Recommender",
     "RetrievalConfig",
     "Retriever",
     "blended",
+    "explain",
     "heuristic",
     "open_blend",
     "save_blend",

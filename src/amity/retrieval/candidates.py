@@ -1,6 +1,7 @@
 """Who may be asked about and who may be found; and what a person is answered: candidates by their raw ids."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -25,6 +26,10 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One entry a candidate, best first."""
+        return [{"id": raw_id, "score": score} for raw_id, score in zip(self.ids, self.scores, strict=True)]
 
     def __str__(self) -> str:
         width = max([len(self.kind), *(len(str(raw_id)) for raw_id in self.ids)])

@@ -17,7 +17,7 @@ from amity.index.ranking import make_salts
 from amity.retrieval.candidates import excluded_positions, refuse_unknown
 from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
 from amity.retrieval.quotas import TINY, quotas
-from amity.retrieval.retriever import same_vectors
+from amity.retrieval.retriever import Retriever, same_vectors
 
 QUERY_BLOCK = 1024
 """How many queries are answered at once."""
@@ -157,3 +157,7 @@ class DividedRetriever:
                 f"{np.count_nonzero(~inside)} of {len(queries)} queries are no {graph.queries.name}, and what is asked "
                 f"of each cluster was learned for these alone. Ask with the id of one of {graph.queries.name}."
             )
+
+
+AnyRetriever = Retriever | DividedRetriever
+"""Over one index, or over those of the clusters."""

@@ -1,0 +1,116 @@
+"""A run whose candidates are divided: judged, recommended from and explained end to end."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from amity import pipeline
+from amity.cli import main
+from amity.config import Config, load_config, merge
+from amity.errors import ArtifactError, ConfigError
+from amity.index import open_divided
+from amity.retrieval import DividedRetriever
+
+DIVIDED = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
+
+
+def settings(*flags: dict) -> Config:
+    page = merge(tiny.FLAGS, DIVIDED)
+    for one in flags:
+        page = merge(page, one)
+    return load_config(flags=page)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("divided")
+    pipeline.run(place / "run", tiny.write_tables(place / "tables"), settings())
+    return place / "run"
+
+
+@pytest.fixture
+def path(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_there_is_one_index_per_cluster_and_it_is_told_what_they_find(finished: Path):
+    work = pipeline.open_run(finished, until="evaluate")
+    index, clusters = open_divided(finished / "index"), work.clusters()
+    assert [len(part.vectors) for part in index.parts] == clusters.sizes().tolist()
+    assert index.clusters.names == clusters.names
+    np.testing.assert_array_equal(index.clusters.of, clusters.of)
+    about = work.report()["index"]
+    assert about["recall_by_cluster"] == dict.fromkeys(clusters.names, 1.0)
+    assert (about["kind"], about["recall_against_exact"]) == ("exact", 1.0)
+
+
+def test_with_one_encoder_the_divided_vectors_find_what_they_find_undivided(finished: Path):
+    parts = pipeline.open_run(finished, until="evaluate").report()["parts"]
+    assert parts["vectors"]["recall@10"] == parts["undivided"]["recall@10"]
+    assert parts["vectors"]["recall@10"]["value"] > 0
+
+
+def test_a_merge_redoes_blend_and_evaluation_alone_and_shapes_the_lists(path: Path):
+    done = pipeline.run(path, config=settings({"retrieval": {"merge": {"by": "quota", "alpha": 0.0}}}))
+    assert [name for name, one in done.items() if one.made] == ["blend", "evaluate"]
+    work = pipeline.open_run(path, until="evaluate")
+    retriever = work.retriever()
+    assert isinstance(retriever, DividedRetriever)
+    clusters = work.clusters().of[retriever.search(np.arange(150), k=20).rows]
+    assert all(np.bincount(row, minlength=10).min() >= 1 for row in clusters)
+
+
+def test_friends_that_were_held_out_do_not_come_back_to_people(finished: Path):
+    recommender, retriever = pipeline.open_run(finished, until="evaluate").adviser()
+    graph = retriever.embeddings.graph
+    hits = recommender.search(np.arange(150), k=30)
+    for query, rows in enumerate(hits.rows):
+        assert not {query, *graph.target.adjacency.neighbors(query)} & set(rows)
+
+
+def test_recommend_explains_cluster_quota_and_score(path: Path, capsys: pytest.CaptureFixture):
+    work = pipeline.open_run(path, until="evaluate")
+    clusters = dict(zip(work.graph().candidates.vocabulary.ids(range(150)), work.clusters().of, strict=True))
+    main(["recommend", str(path), "person-3", "person-5", "-k", "4", "--explain", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["id"] for one in answer["queries"]] == ["person-3", "person-5"]
+    for one in answer["queries"][0]["candidates"]:
+        assert one["cluster"] == work.clusters().names[clusters[one["id"]]]
+        assert 0 < one["intent"] <= 1
+        assert one["quota"] is None
+    pipeline.run(path, config=settings({"retrieval": {"merge": {"by": "quota"}, "blend": {"heuristics": ()}}}))
+    main(["recommend", str(path), "person-3", "-k", "150", "--explain", "--json"])
+    entries = json.loads(capsys.readouterr().out)["queries"][0]["candidates"]
+    for name in work.clusters().names:
+        places = [one["quota"] for one in entries if one["cluster"] == name]
+        assert places == [len(places)] * len(places)
+    main(["recommend", str(path), "person-3", "-k", "4", "--explain"])
+    head, *lines = capsys.readouterr().out.splitlines()[1:]
+    assert head.split() == ["rank", "user", "cluster", "intent", "quota", "score"]
+    assert len(lines) == 4
+
+
+def test_what_one_index_alone_can_do_is_refused(path: Path):
+    with pytest.raises(ConfigError, match=r"expansion.by is 'mean', and there are 10 clusters"):
+        pipeline.run(path, config=settings({"retrieval": {"expansion": {"by": "mean"}}}))
+
+
+def test_there_is_nothing_to_explain_where_there_is_one_cluster(path: Path, capsys: pytest.CaptureFixture):
+    pipeline.run(path, config=settings({"clustering": {"by": "none"}}))
+    assert not (path / "index" / "divided.json").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main(["recommend", str(path), "person-3", "--explain"])
+    assert "are one cluster" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_index_of_a_cluster_that_was_altered_is_refused(path: Path):
+    harmed = path / "index" / "3" / "vectors.npy"
+    content = bytearray(harmed.read_bytes())
+    content[-1] ^= 1
+    harmed.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"index/3/vectors\.npy is not the file"):
+        pipeline.open_run(path, until="evaluate").retriever()
