@@ -13,7 +13,7 @@ from amity.evaluation import EvaluationConfig, evaluate, metrics
 from amity.evaluation.evaluate import choose_queries
 from amity.graph import Adjacency
 from amity.index.exact import exact_index
-from amity.retrieval import Retriever
+from amity.retrieval import AnyRetriever, Retriever
 from amity.sampling import histories_before, sample_neighbors
 from amity.sampling.draws import keyed
 from amity.sampling.order import shuffled
@@ -134,7 +134,7 @@ def embed_sampled(
     return vectors
 
 
-def as_validated(retriever: Retriever, model: Model, split: Split) -> Retriever:
+def as_validated(retriever: AnyRetriever, model: Model, split: Split) -> AnyRetriever:
     """The retriever as the validation part may ask it: by histories that end before that part.
 
     Its own vectors are to be asked for the test part, and what is held out for validation may be told in them. Those of
