@@ -191,6 +191,15 @@ def test_the_same_settings_are_not_trained_twice_and_another_seed_draws_others(t
     assert [trial.settings for trial in others.trials] != [trial.settings for trial in found.trials]
 
 
+def test_clusters_are_settings_like_any_other(tmp_path: Path):
+    ways = [{"clustering.by": by, "clustering.column": "group", "clustering.smallest": 5} for by in ("none", "column")]
+    file = write_space(tmp_path, space={"way": {"together": ways}}, trials=5, sampler="random")
+    found = pipeline.sweep(file, tmp_path / "sweep")
+    assert {trial.settings["way"]["clustering.by"] for trial in found.trials} == {"none", "column"}
+    assert not any(trial.obstacle for trial in found.trials)
+    assert len(logged(tmp_path / "sweep")) == 3  # the base, and either way
+
+
 def test_settings_that_do_not_fit_each_other_find_nothing_and_the_sweep_goes_on(tmp_path: Path):
     ranges = {"encoder.dim": {"choices": [8, 6]}, "encoder.heads": {"choices": [2, 4]}}
     found = pipeline.sweep(write_space(tmp_path, space=ranges, trials=12, sampler="random"), tmp_path / "sweep")

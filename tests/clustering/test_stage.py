@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import amity
 import tiny
 from amity import pipeline
 from amity.config import Config, load_config, merge
@@ -55,6 +57,21 @@ def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Pat
     assert clusters.count == 10
     assert work.report()["clusters"] == sizes == done["cluster"].record.summary["sizes"]
     assert "Clusters" in (path / "report.html").read_text()
+
+
+def test_what_is_learned_depends_on_the_clusters(path: Path):
+    before = (path / "model.safetensors").read_bytes()
+    pipeline.run_stage(path, "cluster", config=settings(BY_GROUP))
+    pipeline.run_stage(path, "train", config=settings(BY_GROUP))
+    assert (path / "model.safetensors").read_bytes() != before
+
+
+def test_training_divides_as_the_stage_does(path: Path):
+    pipeline.run_stage(path, "cluster", config=settings(BY_GROUP))
+    work = pipeline.open_run(path, until="cluster")
+    given, divided = (amity.train(work.split(), work.config, clusters=one) for one in (work.clusters(), None))
+    for name, values in given.encoder.state_dict().items():
+        assert torch.equal(values, divided.encoder.state_dict()[name])
 
 
 def test_another_runs_embeddings_divide_where_its_split_is_the_same(finished: Path, data: Path, tmp_path: Path):

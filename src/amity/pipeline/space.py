@@ -13,7 +13,7 @@ from amity.errors import ConfigError
 from amity.pipeline.stages import LEARNING
 from amity.section import Section
 
-SWEPT = tuple(section for section in LEARNING if section != "seed")
+SWEPT = ("clustering", *(section for section in LEARNING if section != "seed"))
 """Sections whose settings a sweep may try: those that decide what training learns, and so what validation finds."""
 JUDGING = ("training.validation_candidates",)
 """Settings of these sections that decide how a training is judged: trials that differ in them do not compare."""

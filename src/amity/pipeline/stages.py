@@ -103,7 +103,7 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
     if run.noted("training") != wanted:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
         run.note("training", wanted)
-    model = verbs.train(work.split(), work.config, journal=journal)
+    model = verbs.train(work.split(), work.config, clusters=work.clusters(), journal=journal)
     model.save(directory / "model.safetensors")
     return {"parameters": sum(values.numel() for values in model.encoder.parameters())}
 

@@ -105,7 +105,12 @@ def _open_fields(stack: ExitStack, space: Space, folder: Path) -> dict[str, Fiel
 def _identity(space: Space, fields: Mapping[str, Field]) -> str:
     """What makes two sweeps one: all but the number of trials, and where the files lie."""
     page = space.sweep.model_dump(mode="json", exclude={"trials", "data", "config"})
-    return digest([__version__, page, {name: purpose(field.work, "train") for name, field in fields.items()}])
+    return digest([__version__, page, {name: _decider(field.work) for name, field in fields.items()}])
+
+
+def _decider(work: Work) -> str:
+    """One hash over all that decides a training: the clusters of its settings too, which no stage has made here."""
+    return digest([purpose(work, stage) for stage in ("cluster", "train")])
 
 
 def _try(
@@ -132,7 +137,7 @@ def _try(
 def _train(field: Field, config: Config, folder: Path) -> float:
     """The best recall on the validation part that a training logs; one that was done is not done again."""
     work = replace(field.work, config=config)
-    place = folder / purpose(work, "train")[:16]
+    place = folder / _decider(work)[:16]
     score = place / "score.json"
     if not score.exists():
         place.mkdir(parents=True, exist_ok=True)

@@ -66,14 +66,19 @@ def cluster(split: Split, config: ClusteringConfig | None = None, *, seed: int =
     return clustering.divide(split, config, seed=seed, vectors=vectors_to_divide(split, config))
 
 
-def train(split: Split, config: Config | None = None, *, journal: Journal | None = None) -> Model:
+def train(
+    split: Split, config: Config | None = None, *, clusters: Clusters | None = None, journal: Journal | None = None
+) -> Model:
     """Train an encoder on the train part until it finds the validation part no better.
+
+    Each cluster is a task; where none are given, the candidates are divided as `config.clustering` says.
 
     Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an
     interrupted training goes on where it was.
     """
     config = config or Config()
-    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
+    clusters = clusters or cluster(split, config.clustering, seed=config.seed)
+    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters)
     validate = validation(split, recipe, seed=config.seed)
     device = check_device(config.device)
     return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
