@@ -12,6 +12,7 @@ import amity
 import tiny
 from amity import pipeline
 from amity.config import Config, load_config, merge
+from amity.encoder import Division
 from amity.errors import AmityError, ArtifactError, ConfigError
 
 BY_GROUP = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
@@ -57,6 +58,12 @@ def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Pat
     assert clusters.count == 10
     assert work.report()["clusters"] == sizes == done["cluster"].record.summary["sizes"]
     assert "Clusters" in (path / "report.html").read_text()
+    assert work.model().encoder.division == Division(10, intent=True)
+    embeddings = work.embeddings()
+    assert embeddings.asking is not None
+    assert embeddings.intent is not None
+    assert embeddings.asking.shape == (10, *embeddings.vectors.shape)
+    assert embeddings.intent.shape == (len(embeddings.vectors), 10)
 
 
 def test_what_is_learned_depends_on_the_clusters(path: Path):

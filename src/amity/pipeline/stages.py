@@ -97,7 +97,7 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`split/` -> `model.safetensors`; goes on from the checkpoint of the same training, if it was interrupted."""
+    """`split/`, `clusters.parquet` -> `model.safetensors`; goes on where the same training was interrupted."""
     run, wanted = work.run, purpose(work, "train")
     journal = Journal(run.path / CHECKPOINT, run.path / LOG)
     if run.noted("training") != wanted:
