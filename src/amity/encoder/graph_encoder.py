@@ -143,8 +143,8 @@ def edges_between(block: Block, degrees: Float32[ndarray, "nodes"], *, targets: 
 
 
 def drop_entries(
-    states: Float[Tensor, "nodes dim"], *, rate: float, generator: Generator
-) -> Float[Tensor, "nodes dim"]:
+    states: Float[Tensor, "*nodes dim"], *, rate: float, generator: Generator
+) -> Float[Tensor, "*nodes dim"]:
     """Dropout whose mask is drawn from a generator."""
     kept = torch.rand(states.shape, generator=generator) >= rate
     return states * kept.to(states.device) / (1 - rate)

@@ -20,8 +20,6 @@ FIRST = 0.02
 """Standard deviation of what tables hold at the start; items enter the first block √dim times as long."""
 DENSE_ITEMS = 20_000
 """Up to so many items every row of their table moves at each step; beyond, those that a step looks up."""
-WIDER = 4
-"""So many times wider than the vectors is the inner layer of a block."""
 
 
 class SequenceEncoder(AskingEncoder):
@@ -98,9 +96,9 @@ class Block(nn.Module):
         self.asking_bias = nn.Parameter(torch.zeros(3 * dim))
         self.heard = _matrix(dim, dim, generator)
         self.heard_bias = nn.Parameter(torch.zeros(dim))
-        self.inner = _matrix(dim, WIDER * dim, generator)
-        self.inner_bias = nn.Parameter(torch.zeros(WIDER * dim))
-        self.outer = _matrix(WIDER * dim, dim, generator)
+        self.inner = _matrix(dim, dim, generator)
+        self.inner_bias = nn.Parameter(torch.zeros(dim))
+        self.outer = _matrix(dim, dim, generator)
         self.outer_bias = nn.Parameter(torch.zeros(dim))
 
     def forward(

@@ -1,0 +1,193 @@
+"""The sequence encoder is causal, blind to what is before a history, and what its formulas say."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from amity.encoder import EncoderConfig, FeatureTransform, Model, SequenceEncoder, build_model
+from amity.encoder.sequence_encoder import Block, attended, check_items, fit_items
+from amity.errors import ConfigError, DataError
+from amity.splitting import Split
+
+LENGTH, ITEMS = 12, 30
+
+
+@pytest.fixture(scope="module")
+def split(make_history_split: Callable[..., Split]) -> Split:
+    return make_history_split(20, ITEMS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def transform(split: Split) -> FeatureTransform:
+    return fit_items(split.train)
+
+
+@pytest.fixture(scope="module")
+def encoder(transform: FeatureTransform) -> SequenceEncoder:
+    return shaken(transform)
+
+
+def config(**changed: object) -> EncoderConfig:
+    sequence = {"length": LENGTH, "heads": 2, "layers": 2, "dropout": 0.3}
+    page = {"kind": "sequence", "dim": 8, "output": "dot", "sequence": sequence}
+    return EncoderConfig.model_validate(page | changed)
+
+
+def shaken(transform: FeatureTransform, **changed: object) -> SequenceEncoder:
+    """An encoder in which nothing is zero or one, so that whatever could count does."""
+    encoder = SequenceEncoder(config(**changed), transform, seed=0)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return encoder
+
+
+def histories(*rows: list[int], length: int = LENGTH) -> torch.Tensor:
+    return torch.tensor([[-1] * (length - len(row)) + row for row in rows])
+
+
+items_of = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=LENGTH - 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(first=items_of, others=items_of)
+def test_what_comes_later_changes_nothing_before(encoder: SequenceEncoder, first: list[int], others: list[int]):
+    kept = len(first) // 2
+    changed = first[:kept] + [(item + 1 + others[0]) % ITEMS for item in first[kept:]]
+    before, after = encoder.encode(histories(first)), encoder.encode(histories(changed))
+    seen = LENGTH - len(first) + kept
+    torch.testing.assert_close(before[:, :seen], after[:, :seen])
+
+
+@settings(max_examples=30, deadline=None)
+@given(items=items_of, others=items_of)
+def test_what_stands_before_a_history_or_beside_it_changes_nothing(
+    encoder: SequenceEncoder, items: list[int], others: list[int]
+):
+    alone = encoder.encode(histories(items, length=len(items) + 1))
+    beside = encoder.encode(histories(items, others))
+    torch.testing.assert_close(beside[:1, -len(items) - 1 :], alone)
+
+
+def test_who_has_no_history_is_told_by_the_start_of_all_others(encoder: SequenceEncoder):
+    whole = encoder.encode(histories([3, 9, 4], [], [1] * (LENGTH - 1)))
+    start = whole[2, 0]
+    torch.testing.assert_close(whole[1], start.expand(LENGTH, -1))
+    torch.testing.assert_close(whole[0, : LENGTH - 3], start.expand(LENGTH - 3, -1))
+    assert not torch.allclose(whole[0, -1], start)
+
+
+def test_the_order_of_a_history_counts(encoder: SequenceEncoder):
+    states = encoder.encode(histories([1, 2, 3], [2, 1, 3]))[:, -1]
+    assert not torch.allclose(states[0], states[1], atol=1e-3)
+
+
+def test_a_prompt_of_ones_is_no_prompt_to_the_bit_and_another_one_is_multiplied_into_the_inputs(
+    encoder: SequenceEncoder, transform: FeatureTransform
+):
+    items = histories([3, 9, 4], [7], [])
+    plain = encoder.encode(items)
+    assert torch.equal(encoder.encode(items, prompt=torch.ones(3, 8)), plain)
+    prompt = torch.rand(3, 8) + 0.5
+    prompted = encoder.encode(items, prompt=prompt)
+    for row in range(3):
+        single = shaken(transform)
+        with torch.no_grad():
+            single.items.weight *= prompt[row]
+        torch.testing.assert_close(prompted[row], single.encode(items[row : row + 1])[0])
+
+
+def test_a_place_attends_to_itself_and_to_items_and_the_start_before_it():
+    missing = torch.tensor([[True, True, False, False], [True, True, True, True], [False, False, False, False]])
+    expected = [
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]],
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
+    ]
+    assert torch.equal(attended(missing)[:, 0], torch.tensor(expected, dtype=torch.bool))
+
+
+def test_a_block_is_what_torch_makes_of_the_same_parameters(encoder: SequenceEncoder):
+    (block, *_), dim = encoder.blocks, 8
+    assert isinstance(block, Block)
+    attention = nn.MultiheadAttention(dim, 2, batch_first=True)
+    norms = [nn.LayerNorm(dim) for _ in range(2)]
+    inner, outer = nn.Linear(dim, block.inner.shape[1]), nn.Linear(block.inner.shape[1], dim)
+    with torch.no_grad():
+        for norm, weight, shift in zip(norms, block.norms, block.shifts, strict=True):
+            norm.weight.copy_(weight)
+            norm.bias.copy_(shift)
+        attention.in_proj_weight.copy_(block.asking.T)
+        attention.in_proj_bias.copy_(block.asking_bias)
+        for layer, weight, bias in (
+            (attention.out_proj, block.heard, block.heard_bias),
+            (inner, block.inner, block.inner_bias),
+            (outer, block.outer, block.outer_bias),
+        ):
+            layer.weight.copy_(weight.T)
+            layer.bias.copy_(bias)
+    states = torch.randn(3, 5, dim)
+    seen = torch.ones(5, 5, dtype=torch.bool).tril()
+    normed = norms[0](states)
+    heard = states + attention(normed, normed, normed, attn_mask=~seen)[0]
+    expected = heard + outer(nn.functional.gelu(inner(norms[1](heard))))
+    found = block(states, seen.expand(3, 1, 5, 5), rate=0.5, generator=None)
+    torch.testing.assert_close(found, expected)
+
+
+def test_entries_are_dropped_as_the_generator_says_and_only_in_training(encoder: SequenceEncoder):
+    items = histories([3, 9, 4])
+    once, again = (encoder.encode(items, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(once, again)
+    assert torch.equal(encoder.encode(items), encoder.encode(items))
+    assert not torch.allclose(once, encoder.encode(items))
+
+
+def test_under_cosine_all_vectors_have_length_one_and_the_popular_are_stretched(transform: FeatureTransform):
+    encoder = shaken(transform, output="cosine", popularity=0.5)
+    assert torch.allclose(encoder.encode(histories([3, 9]))[0, -1].norm(), torch.ones(()))
+    vectors = encoder.vectors_of(torch.arange(ITEMS))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(ITEMS))
+    stretched = encoder.stretch(vectors, torch.arange(ITEMS).float())
+    torch.testing.assert_close(stretched.norm(dim=1), torch.arange(ITEMS).float().clamp(min=1).sqrt())
+
+
+def test_a_sparse_table_has_the_gradient_of_a_dense_one(transform: FeatureTransform, monkeypatch: pytest.MonkeyPatch):
+    gradients = []
+    for limit in (ITEMS + 1, ITEMS):
+        monkeypatch.setattr("amity.encoder.sequence_encoder.DENSE_ITEMS", limit)
+        encoder = shaken(transform)
+        (encoder.encode(histories([3, 9, 4])).sum() + encoder.vectors_of(torch.tensor([3, 5])).sum()).backward()
+        gradients.append(encoder.items.weight.grad)
+    dense, sparse = gradients
+    assert sparse.is_sparse
+    assert not dense.is_sparse
+    torch.testing.assert_close(sparse.to_dense(), dense)
+    assert set(sparse.coalesce().indices()[0].tolist()) == {3, 4, 5, 9, ITEMS}
+
+
+def test_heads_that_do_not_share_the_width_are_refused(transform: FeatureTransform):
+    with pytest.raises(ConfigError, match=r"encoder\.sequence\.heads"):
+        SequenceEncoder(config(dim=9), transform, seed=0)
+
+
+def test_a_model_of_histories_comes_back_whole_and_refuses_other_candidates(split: Split, tmp_path: Path):
+    model = build_model(split.train, config(), seed=3)
+    model.save(tmp_path / "model.safetensors")
+    read = Model.open(tmp_path / "model.safetensors")
+    assert isinstance(read.encoder, SequenceEncoder)
+    assert read.encoder.config == model.encoder.config
+    items = histories([1, 2])
+    assert torch.equal(read.encoder.encode(items), model.encoder.encode(items))
+    check_items(read.transform, split.train)
+    users, candidates = split.train.kinds
+    fewer = replace(candidates, vocabulary=users.vocabulary)
+    with pytest.raises(DataError, match="Embed the graph that it was trained on"):
+        check_items(read.transform, replace(split.train, kinds=(users, fewer)))

@@ -1,0 +1,126 @@
+"""The losses over histories are their formulas; columns that were taken and places that are empty play no part."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amity.encoder import EncoderConfig, SequenceEncoder, build_model
+from amity.objectives import NextItem, RetrievalConfig
+from amity.objectives.next_item import AT_ONCE, bce_loss, learned_states, softmax_loss
+from amity.sampling import HistoryBatch, HistoryMaker, SamplingConfig
+from amity.splitting import Split
+
+LENGTH, ITEMS = 12, 30
+
+
+@pytest.fixture(scope="module")
+def split(make_history_split: Callable[..., Split]) -> Split:
+    return make_history_split(40, ITEMS, seed=0)
+
+
+@pytest.fixture
+def encoder(split: Split) -> SequenceEncoder:
+    page = {"kind": "sequence", "dim": 8, "output": "dot", "sequence": {"length": LENGTH, "dropout": 0.0}}
+    encoder = build_model(split.train, EncoderConfig.model_validate(page), seed=0).encoder
+    assert isinstance(encoder, SequenceEncoder)
+    with torch.no_grad():
+        encoder.items.weight *= 20
+    return encoder
+
+
+def batch_of(split: Split, *, negatives: int = 100, step: int = 0) -> HistoryBatch:
+    config = SamplingConfig(batch_size=40, negatives=negatives, positions=0.7)
+    return HistoryMaker.prepare(split, config, length=LENGTH, seed=1)(step)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 10_000))
+def test_the_softmax_is_its_formula_and_so_is_its_gradient(places: int, columns: int, seed: int):
+    torch.manual_seed(seed)
+    given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((places, 4), (columns, 4), (places,))]
+    states, table, true = (one.requires_grad_() for one in given_)
+    log_rates, masked = torch.randn(columns).double(), torch.rand(3, columns) < 0.3
+    owners = torch.randint(3, (places,))
+    found = softmax_loss(states, table, true, log_rates, (masked, owners))
+    others = ((states @ table.T - log_rates).exp() * ~masked[owners]).sum(1)
+    expected = -(true.exp() / (true.exp() + others)).log().mean()
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(3 * loss, (states, table, true)) for loss in (found, expected))
+    for ours, oracle in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, oracle)
+
+
+def test_places_beyond_what_is_computed_at_once_count():
+    torch.manual_seed(0)
+    states, table = torch.randn(3 * AT_ONCE + 5, 4), torch.randn(9, 4)
+    nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(states), dtype=torch.int64)
+    true = torch.randn(len(states))
+    whole = softmax_loss(states, table, true, torch.zeros(9), nothing)
+    each = [softmax_loss(states[i : i + 1], table, true[i : i + 1], torch.zeros(9), (nothing[0], nothing[1][:1]))
+            for i in range(len(states))]  # fmt: skip
+    torch.testing.assert_close(whole, torch.stack(each).mean())
+
+
+def test_over_all_items_the_loss_is_a_softmax_over_what_was_never_taken(split: Split, encoder: SequenceEncoder):
+    batch = batch_of(split)
+    found = NextItem(RetrievalConfig(temperature=0.5))(encoder, batch, seed=0)
+    states = encoder.encode(torch.from_numpy(batch.items))
+    losses = []
+    for row, place in zip(*np.nonzero(batch.targets >= 0), strict=True):
+        scores = (encoder.items.weight[:-1] @ states[row, place] / 0.5).tolist()
+        target = batch.targets[row, place]
+        rivals = [math.exp(score) for item, score in enumerate(scores) if not batch.masked[row, item]]
+        losses.append(math.log(math.exp(scores[target]) + sum(rivals)) - scores[target])
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_with_some_columns_the_sum_is_right_in_the_mean(split: Split, encoder: SequenceEncoder):
+    """Of one place: what stands below the fraction, over many draws of the columns."""
+    weight = encoder.items.weight[:-1].detach()
+    state, history = weight[3] * 0.5, batch_of(split).masked[0]
+    whole = ((weight @ state).exp() * ~torch.from_numpy(history)).sum()
+    sums = []
+    for step in range(800):
+        batch = batch_of(split, negatives=10, step=step)
+        columns, rates = torch.from_numpy(batch.columns), torch.from_numpy(batch.log_rates)
+        free = ~torch.from_numpy(history)[columns]
+        sums.append(((weight[columns] @ state - rates).exp() * free).sum().item())
+    assert np.mean(sums) == pytest.approx(whole.item(), abs=4 * np.std(sums) / 800**0.5)
+
+
+def test_a_column_that_was_taken_has_no_gradient(split: Split, encoder: SequenceEncoder):
+    batch = batch_of(split)
+    everywhere = replace(batch, masked=np.ones_like(batch.masked))
+    loss = NextItem(RetrievalConfig())(encoder, everywhere, seed=0)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_states_are_those_of_all_histories_at_once(split: Split, encoder: SequenceEncoder):
+    batch = batch_of(split)
+    states, targets, owners = learned_states(encoder, batch, generator=None)
+    rows, places = np.nonzero(batch.targets >= 0)
+    torch.testing.assert_close(states, encoder.encode(torch.from_numpy(batch.items))[rows, places])
+    assert np.array_equal(targets, batch.targets[rows, places])
+    assert np.array_equal(owners, rows)
+
+
+def test_the_binary_loss_is_its_formula_and_leaves_out_what_was_taken():
+    true, false = torch.tensor([0.3, -1.2]), torch.tensor([2.0, 0.1])
+    expected = -true.sigmoid().log() - torch.tensor([1.0, 0.0]) * (1 - false.sigmoid()).log()
+    torch.testing.assert_close(bce_loss(true, false, torch.tensor([False, True])), expected.mean())
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_a_loss_is_a_function_of_the_seed_and_nobody_learns_from_an_empty_batch(
+    split: Split, encoder: SequenceEncoder, loss: str
+):
+    objective, batch = NextItem(RetrievalConfig.model_validate({"loss": loss})), batch_of(split)
+    assert torch.equal(objective(encoder, batch, seed=4), objective(encoder, batch, seed=4))
+    nothing = replace(batch, targets=np.full_like(batch.targets, -1))
+    assert objective(encoder, nothing, seed=4).item() == 0

@@ -1,0 +1,145 @@
+"""Training on histories repeats itself, goes on where it was stopped, sees nothing held out, and learns an order."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from amity.embedding import AtHand, embed_graph
+from amity.encoder import EncoderConfig, Model
+from amity.objectives import ObjectivesConfig
+from amity.sampling import SamplingConfig, histories_before
+from amity.splitting import Split
+from amity.training import Journal, Recipe, TrainingConfig, loop, train_model
+
+STEPS, ITEMS = 12, 40
+
+
+@pytest.fixture(scope="module")
+def split(make_history_split: Callable[..., Split]) -> Split:
+    return make_history_split(60, ITEMS, seed=0)
+
+
+@pytest.fixture(scope="module")
+def planted(make_history_split: Callable[..., Split]) -> Split:
+    """Whatever was taken, the item seven further on mostly follows."""
+    return make_history_split(300, ITEMS, seed=0, chain=lambda item: (item + 7) % ITEMS)
+
+
+def recipe(loss: str = "softmax", *, sampling: dict | None = None, **training: float) -> Recipe:
+    sequence = {"length": 10, "dropout": 0.1, "layers": 2, "heads": 2}
+    return Recipe(
+        SamplingConfig.model_validate({"batch_size": 32, "negatives": 20, "positions": 0.8} | (sampling or {})),
+        EncoderConfig.model_validate({"kind": "sequence", "dim": 16, "output": "dot", "sequence": sequence}),
+        ObjectivesConfig.model_validate({"retrieval": {"loss": loss, "temperature": 1.0}}),
+        TrainingConfig.model_validate(
+            {"steps": STEPS, "first_validation": 3, "patience": 1e9, "learning_rate": 0.01} | training
+        ),
+    )
+
+
+def parameters(model: Model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.encoder.state_dict().items()}
+
+
+def by_norm(model: Model) -> float:
+    """A validation that hangs on the parameters alone, and is not best at the end."""
+    return 1.0 / float(sum(value.detach().square().sum() for value in model.encoder.parameters()))
+
+
+def rising() -> Callable[[Model], float]:
+    scores = iter(range(1, 1000))
+    return lambda _: float(next(scores))
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+def test_the_same_seed_gives_the_same_parameters_and_another_others(split: Split, loss: str):
+    once, again, other = (parameters(train_model(split, recipe(loss), seed=s, validate=rising())) for s in (3, 3, 4))
+    assert_same(once, again)
+    assert not torch.equal(once["positions"], other["positions"])
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("table", ["dense", "sparse"])
+@pytest.mark.parametrize("stop", [2, 6, 11])
+def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int, table: str
+):
+    if table == "sparse":
+        monkeypatch.setattr("amity.encoder.sequence_encoder.DENSE_ITEMS", 0)
+    often = recipe(checkpoint_every_s=1e-9)
+    expected = parameters(train_model(split, often, seed=1, validate=by_norm))
+    journal, save = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), loop.save_checkpoint
+
+    def save_or_die(path: Path, trainable, standing, **rest: str) -> None:
+        if standing.step == stop:
+            raise Killed
+        save(path, trainable, standing, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_or_die)
+        with pytest.raises(Killed):
+            train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    assert_same(parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal)), expected)
+
+
+def test_a_checkpoint_of_another_order_is_not_taken_up(
+    split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
+    train_model(split, recipe(checkpoint_every_s=1e-9), seed=1, validate=rising(), journal=journal)
+    edges = split.train.target.adjacency
+    assert edges.times is not None
+    turned = replace(split.train.target, adjacency=replace(edges, times=-edges.times))
+    other = replace(split, train=split.train.with_edges((turned,), split.train.messages))
+    resumed = train_model(other, recipe(checkpoint_every_s=1e-9), seed=1, validate=rising(), journal=journal)
+    assert "training starts anew" in capsys.readouterr().err
+    assert not torch.equal(parameters(resumed)["positions"], parameters(train(split))["positions"])
+
+
+def train(split: Split) -> Model:
+    return train_model(split, recipe(), seed=1, validate=rising())
+
+
+def test_nothing_held_out_changes_what_is_learned(split: Split):
+    """The parameters stay as they are when the held-out edges are other ones."""
+    swapped = replace(split, valid=split.test, test=split.valid)
+    assert_same(parameters(train(split)), parameters(train(swapped)))
+
+
+def hits(model: Model, split: Split, k: int) -> float:
+    """The share of the test items among the k best that were not taken."""
+    graph, histories = split.train, histories_before(split, split.test)
+    vectors = embed_nodes_of(model, split)
+    users, items = vectors[graph.queries.rows], vectors[graph.candidates.rows]
+    scores = users @ items.T
+    for user in range(len(users)):
+        scores[user, histories.items[histories.indptr[user] : histories.indptr[user + 1]]] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, :k]
+    truth = split.test.truth.indices - graph.candidates.first
+    return float((best == truth[:, None]).any(1).mean())
+
+
+def embed_nodes_of(model: Model, split: Split) -> np.ndarray:
+    return embed_graph(model, split.train, at_hand=AtHand(histories=histories_before(split, split.test))).vectors
+
+
+@pytest.mark.parametrize(
+    ("loss", "sampling"), [("softmax", {"negatives": 100}), ("softmax", {"negatives": 8}), ("bce", {"negatives": 100})]
+)
+def test_a_planted_order_is_learned(planted: Split, loss: str, sampling: dict):
+    """Nine times in ten the next item is the one seven further on; chance finds one in forty."""
+    model = train_model(planted, recipe(loss, sampling=sampling, steps=150), seed=0, validate=rising())
+    assert hits(model, planted, 1) > 0.6
+    assert hits(train_model(planted, recipe(loss, steps=0), seed=0, validate=rising()), planted, 1) < 0.2
