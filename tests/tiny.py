@@ -30,3 +30,34 @@ def write_tables(
     edges = {"src": names[sources[likely]], "dst": names[targets[likely]]}
     pq.write_table(pa.table(edges), directory / "edges.parquet")
     return directory
+
+
+def write_sequences(directory: Path, *, users: int = 200, items: int = 40, seed: int = 0) -> Path:
+    """Histories of up to 20 items, the last test, the last but one valid; mostly the item seven further on is next."""
+    rng = np.random.default_rng(seed)
+    histories = []
+    for _ in range(users):
+        history = [int(rng.integers(items))]
+        for _ in range(int(rng.integers(3, 20))):
+            following = (history[-1] + 7) % items if rng.random() < 0.9 else int(rng.integers(items))
+            history += [following] if following not in history else []
+        histories.append(history)
+    directory.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"user": np.arange(users), "items": histories}), directory / "sequences.parquet")
+    pq.write_table(pa.table({"item": np.arange(items)}), directory / "items.parquet")
+    (directory / "amity.toml").write_text(SEQUENCES)
+    return directory
+
+
+SEQUENCES = """
+[ingestion.nodes.item]
+table = "items.parquet"
+id = "item"
+
+[ingestion.edges.took]
+target = "item"
+table = "sequences.parquet"
+source_column = "user"
+sequence = "items"
+leave_one_out = true
+"""

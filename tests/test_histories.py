@@ -1,0 +1,111 @@
+"""A run of a sequence encoder, from tables of sequences to its report: whatever is judged was never told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import amity
+import tiny
+from amity import pipeline
+from amity.config import Config, load_config
+from amity.embedding import AtHand, embed_graph, embed_nodes
+from amity.errors import ConfigError, DataError
+from amity.pipeline.running import open_run
+from amity.pipeline.validation import as_validated, draw_pool, recall_of_all, recall_of_pool, validation
+from amity.pipeline.work import Work
+from amity.sampling import histories_before, histories_of
+from amity.training import Recipe
+
+FLAGS = {
+    "splitting": {"by": "given"},
+    "sampling": {"batch_size": 32, "negatives": 100},
+    "encoder": {"kind": "sequence", "dim": 16, "output": "dot", "sequence": {"length": 12, "dropout": 0.1}},
+    "objectives": {"retrieval": {"temperature": 1.0}},
+    "training": {"steps": 120, "first_validation": 30, "learning_rate": 0.01},
+    "evaluation": {"k": (5, 10), "headline": 5, "resamples": 20, "baselines": ("popularity",)},
+}
+
+
+def settings(**changed: dict) -> Config:
+    return load_config(flags={**FLAGS, **changed})
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    data = tiny.write_sequences(tmp_path_factory.mktemp("tables"))
+    path = tmp_path_factory.mktemp("runs") / "first"
+    pipeline.run(path, data, settings(embedding={"spectral": {"dim": 0}}))
+    return open_run(path, until="evaluate")
+
+
+def test_a_run_finds_the_order_that_popularity_does_not_see(work: Work):
+    report = work.report()
+    assert report["metrics"]["recall@5"]["value"] > 3 * report["baselines"]["popularity"]["recall@5"]["value"]
+
+
+def test_who_asks_is_told_by_the_history_and_what_is_found_by_its_own_vector(work: Work):
+    model, split, graph = work.model(), work.split(), work.split().train
+    made, told = work.embeddings().vectors, histories_before(split, split.test)
+    assert np.array_equal(made, embed_nodes(model, graph, told, np.arange(graph.num_nodes)))
+    np.testing.assert_array_equal(made[graph.candidates.rows], model.encoder.items.weight[:-1].detach().numpy())
+    some = np.array([graph.candidates.first + 3, 5, 0, graph.candidates.first])
+    np.testing.assert_allclose(embed_nodes(model, graph, told, some), made[some], atol=1e-5)
+
+
+def test_the_test_part_is_asked_with_the_validation_edges_and_the_validation_part_without(work: Work):
+    model, split = work.model(), work.split()
+    queries = split.train.queries.rows
+    plain = embed_graph(model, split.train).vectors[queries]
+    asked = as_validated(work.retriever(), model, split).embeddings.vectors[queries]
+    np.testing.assert_allclose(asked, plain, atol=1e-5)
+    assert not np.isclose(work.embeddings().vectors[queries], plain, atol=1e-3).all(1).any()
+
+
+def test_validation_finds_what_the_harness_finds(work: Work):
+    model, split, config = work.model(), work.split(), work.config
+    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
+    expected = recall_of_all(embed_graph(model, split.train).vectors, split, seed=0)
+    assert validation(split, recipe, seed=0)(model) == pytest.approx(expected, abs=1e-3)
+    few = config.training.model_copy(update={"validation_candidates": 20})
+    pool = draw_pool(split, 20, seed=0)
+    vectors = embed_nodes(model, split.train, histories_of(split.train), pool.nodes)
+    found = validation(split, replace(recipe, training=few), seed=0)(model)
+    assert found == pytest.approx(recall_of_pool(vectors, pool, split, seed=0))
+
+
+def test_a_run_whose_histories_would_hold_the_test_edges_is_refused(work: Work):
+    split = work.split()
+    leaked = replace(split.test, known=split.test.truth)
+    with pytest.raises(amity.AmityError, match="The histories leak"):
+        histories_before(split, leaked)
+
+
+def test_eigenvectors_stand_beside_histories(work: Work):
+    model, split = work.model(), work.split()
+    config = load_config(flags={"embedding": {"spectral": {"dim": 4, "power": 1.0, "share": 0.5}}}).embedding
+    both = embed_graph(model, split.train, None, config).vectors
+    assert both.shape[1] == model.encoder.dim + 4
+    np.testing.assert_array_equal(both[:, :-4], embed_graph(model, split.train).vectors)
+
+
+def test_half_precision_rounds_and_no_more(work: Work, tmp_path: Path):
+    model, graph, config = work.model(), work.split().train, settings(embedding={"precision": "half"}).embedding
+    told = AtHand(histories=histories_of(graph))
+    half = embed_graph(model, graph, tmp_path, config, at_hand=told).vectors
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, embed_graph(model, graph, at_hand=told).vectors, atol=2e-2)
+
+
+def test_a_network_of_friends_is_refused(tmp_path: Path):
+    data = tiny.write_tables(tmp_path / "tables")
+    with pytest.raises(ConfigError, match=r"have no times|make a relation of two kinds"):
+        pipeline.run(tmp_path / "run", data, settings(splitting={"by": "random"}))
+
+
+def test_other_candidates_are_refused(work: Work, tmp_path: Path):
+    tiny.write_sequences(tmp_path / "tables", items=31)
+    graph = amity.read_graph(tmp_path / "tables", storage=tmp_path / "graph")
+    with pytest.raises(DataError, match="Embed the graph that it was trained on"):
+        amity.embed(work.model(), graph)
