@@ -15,7 +15,12 @@ from amity.errors import ArtifactError, ConfigError
 from amity.index import open_divided
 from amity.retrieval import DividedRetriever
 
-DIVIDED = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
+DIVIDED = {
+    "clustering": {"by": "column", "column": "group", "smallest": 5},
+    "encoder": {"prompts": {"kind": "none"}},
+    "objectives": {"intent": {"weight": 0.0}},
+}
+"""One encoder for all clusters, and nothing learned of which is meant."""
 
 
 def settings(*flags: dict) -> Config:

@@ -5,11 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from amity.clustering import Clusters
+from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model, build_model
+from amity.evaluation import EvaluationConfig, evaluate
 from amity.graph import Graph
+from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
 from amity.pipeline.validation import draw_pool, embed_sampled, recall_among, recall_among_all, validation
+from amity.retrieval import DividedRetriever
 from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Recipe, TrainingConfig
@@ -64,3 +70,21 @@ def test_the_setting_decides_who_is_ranked(split: Split, model: Model):
 
     assert judge(300) == recall_among_all(model, split, seed=0)
     assert judge(299) == recall_among(draw_pool(split, 299, seed=0), model, split, fanout=EVERYBODY, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["none", "product"])
+def test_a_divided_model_is_judged_as_the_divided_retriever_over_all_candidates(split: Split, kind: str):
+    clusters = Clusters((np.arange(300) % 4).astype(np.int32), tuple("abcd"))
+    encoder = EncoderConfig.model_validate({"dim": 16, "prompts": {"kind": kind}})
+    recipe = Recipe(SamplingConfig(fanout=EVERYBODY), encoder, ObjectivesConfig(), TrainingConfig(), clusters)
+    model = build_model(split.train, encoder, seed=0, division=recipe.division)
+    for parameter in model.encoder.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) / 10
+    retriever = DividedRetriever.build(embed_graph(model, split.train), clusters, IndexConfig(kind="exact"))
+    config = EvaluationConfig(queries=2000, k=(50,), headline=50)
+    whole = evaluate(retriever, split.train, split.valid, config).values["recall@50"].mean()
+    assert whole > 0
+    assert validation(split, recipe, seed=0)(model) == pytest.approx(whole, abs=1e-9)
+    training = TrainingConfig(validation_candidates=299)
+    pooled = validation(split, replace(recipe, training=training), seed=0)(model)
+    assert pooled == pytest.approx(whole, abs=0.02)

@@ -49,6 +49,14 @@ def codes_after(
     return codes
 
 
+def ask_after(
+    encoder: SequenceEncoder, learned: Learned, histories: Histories, queries: Int64[ndarray, "queries"]
+) -> None:
+    """Fill what follows from the histories of some who ask, counted among all who do, in the order given."""
+    codes = codes_after(encoder, histories, queries)
+    learned.write(learned.queries.start, codes, torch.ones(len(codes)))
+
+
 @torch.no_grad()
 def fill_from_histories(model: Model, graph: Graph, learned: Learned, histories: Histories, chunk: int) -> None:
     """Fill what embedding makes of all nodes, so many at once."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from numpy import ndarray
@@ -33,18 +34,28 @@ class Learned:
         queries = range(*made.graph.queries.rows.indices(made.graph.num_nodes))
         return cls(encoder, Rows(made.vectors[:, : encoder.dim], _nothing), asking, made.intent, queries)
 
+    @classmethod
+    def of_queries(cls, encoder: AskingEncoder, count: int) -> "Learned":
+        """Room in memory for so many nodes that ask."""
+        shape = count, encoder.dim
+        asking = tuple(Rows(np.empty(shape, np.float32), _nothing) for _ in range(encoder.num_asked))
+        intent = np.empty((count, encoder.num_intended), np.float32) if encoder.num_intended else None
+        return cls(encoder, Rows(np.empty(shape, np.float32), _nothing), asking, intent, range(count))
+
+    @torch.no_grad()
     def write(self, first: int, codes: Float[Tensor, "chunk dim"], degrees: Float32[Tensor, "chunk"]) -> None:
         """Write all that follows from the codes of the nodes from `first` on."""
-        self.vectors.write(first, first + len(codes), self.encoder.stretch(self.encoder.scale(codes), degrees))
+        encoder = self.encoder
+        self.vectors.write(first, first + len(codes), encoder.stretch(encoder.scale(codes), degrees).cpu())
         inside, places = self._asking_among(first, len(codes))
         if not len(places):
             return
         codes, degrees = codes[inside], degrees[inside]
         for cluster, rows in enumerate(self.asking):
-            asked = self.encoder.ask(codes, torch.full((len(codes),), cluster, device=codes.device))
-            rows.write(places.start, places.stop, self.encoder.stretch(asked, degrees))
-        if self.intent is not None and self.encoder.intent is not None:
-            self.intent[places.start : places.stop] = self.encoder.intent(codes).softmax(1).numpy()
+            asked = encoder.ask(codes, torch.full((len(codes),), cluster, device=codes.device))
+            rows.write(places.start, places.stop, encoder.stretch(asked, degrees).cpu())
+        if self.intent is not None and encoder.intent is not None:
+            self.intent[places.start : places.stop] = encoder.intent(codes).softmax(1).numpy(force=True)
 
     def mix(self, first: int, heard: Float[Tensor, "chunk dim"], *, share: float) -> None:
         """Mix what is written of the nodes from `first` on with what they heard: v ← (1 - share) v + share heard."""

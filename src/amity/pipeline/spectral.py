@@ -1,29 +1,38 @@
 """How much the graph's eigenvectors count beside what was learned: chosen on the validation part."""
 
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from amity.clustering import Clusters
 from amity.config import Config
 from amity.device import check_device
 from amity.embedding import EmbeddingConfig, SpectralConfig, Spectrum, embed_graph, find_leading
 from amity.embedding.spectral import BLOCKS, SPARE, rms_length
 from amity.encoder import Model
 from amity.log import say
-from amity.pipeline.validation import draw_pool, embed_sampled, recall_of_all, recall_of_pool
+from amity.pipeline.judge import Judge
+from amity.pipeline.pool import draw_pool
+from amity.pipeline.sampled import embed_sampled
+from amity.pipeline.validation import recall_of_all, recall_of_pool
 from amity.splitting import Split
 
 POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Powers of the eigenvalues and weights of their inner products that are tried, beside none at all."""
 
 
-def settle_spectral(model: Model, split: Split, config: Config) -> tuple[EmbeddingConfig, Spectrum | None]:
+def settle_spectral(
+    model: Model, split: Split, config: Config, clusters: Clusters | None = None
+) -> tuple[EmbeddingConfig, Spectrum | None]:
     """The settings of embedding with power and share of the spectral part settled, and the train graph's spectrum.
 
     What is given stays; what is not is what finds most friends of the validation part. The share is 0 where that is
-    best, where the part has no width, and where it would take more memory than there is for it.
+    best, where the part has no width, and where it would take more memory than there is for it. With clusters it is
+    judged by their merged lists, as in training.
     """
     chosen = config.embedding.spectral
     wanted = chosen.dim > 0 and chosen.share != 0
@@ -38,33 +47,65 @@ def settle_spectral(model: Model, split: Split, config: Config) -> tuple[Embeddi
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = find_leading(split.train.messages, chosen.dim, shift=chosen.shift)
     if "auto" in (chosen.share, chosen.power):
-        chosen = _choose(model, split, config, spectrum)
+        finder = _found_whole if clusters is None or clusters.count == 1 else partial(_found_divided, clusters=clusters)
+        chosen = _choose(config.embedding.spectral, finder(model, split, config, spectrum))
     return _with(config, chosen), spectrum
 
 
-def _choose(model: Model, split: Split, config: Config, spectrum: Spectrum) -> SpectralConfig:
-    given, pool = config.embedding.spectral, None
+Found = Callable[[float, float], float]
+"""A power and a share to the friends of the validation part that they find."""
+
+
+def _choose(given: SpectralConfig, found: Found) -> SpectralConfig:
+    powers = POWERS if given.power == "auto" else (given.power,)
+    shares = (0.0, *SHARES) if given.share == "auto" else (given.share,)
+    power, share = max(product(powers, shares), key=lambda pair: found(*pair))
+    return given.model_copy(update={"power": power, "share": share})
+
+
+def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum) -> Found:
+    pool = None
     if split.train.candidates.count > config.training.validation_candidates:
         pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
         learned = embed_sampled(model, split, pool.nodes, fanout=config.sampling.fanout, seed=config.seed)
     else:
-        plain = _with(config, given.model_copy(update={"share": 0.0}))
-        learned = embed_graph(model, split.train, None, plain, device=check_device(config.device)).vectors
-
-    powers = POWERS if given.power == "auto" else (given.power,)
+        learned = embed_graph(model, split.train, None, _plain(config), device=check_device(config.device)).vectors
     nodes = slice(None) if pool is None else pool.nodes
-    beside = {power: spectrum.rows(power)[nodes] for power in powers}
+    rows = cache(lambda power: spectrum.rows(power)[nodes])
 
     def found(power: float, share: float) -> float:
-        rows = beside[power] * np.float32(rms_length(learned) / rms_length(beside[power]) * share**0.5)
-        vectors: Float32[ndarray, "nodes dim"] = np.hstack([learned, rows]) if share else learned
+        beside = _beside(learned, rows(power), share)
+        vectors: Float32[ndarray, "nodes dim"] = np.hstack([learned, beside]) if share else learned
         if pool is None:
             return recall_of_all(vectors, split, seed=config.seed)
         return recall_of_pool(vectors, pool, split, seed=config.seed)
 
-    shares = (0.0, *SHARES) if given.share == "auto" else (given.share,)
-    power, share = max(product(powers, shares), key=lambda pair: found(*pair))
-    return given.model_copy(update={"power": power, "share": share})
+    return found
+
+
+def _found_divided(model: Model, split: Split, config: Config, spectrum: Spectrum, *, clusters: Clusters) -> Found:
+    pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
+    judge = Judge(split, pool, clusters, config.objectives.retrieval.temperature, config.seed)
+    told, rows = judge.ask(model, fanout=config.sampling.fanout, config=_plain(config)), cache(spectrum.rows)
+
+    def found(power: float, share: float) -> float:
+        if not share:
+            return judge.recall(told)
+        beside = _beside(told.vectors, rows(power), share)
+        return judge.recall(told.beside(beside[pool.candidates], beside[pool.queries]))
+
+    return found
+
+
+def _beside(
+    learned: Float32[ndarray, "nodes dim"], rows: Float32[ndarray, "others spectral"], share: float
+) -> Float32[ndarray, "others spectral"]:
+    """Spectral rows whose inner products weigh `share` times as much as those of learned ones."""
+    return rows * np.float32(rms_length(learned) / rms_length(rows) * share**0.5)
+
+
+def _plain(config: Config) -> EmbeddingConfig:
+    return _with(config, config.embedding.spectral.model_copy(update={"share": 0.0}))
 
 
 def _with(config: Config, spectral: SpectralConfig) -> EmbeddingConfig:

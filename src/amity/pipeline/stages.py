@@ -111,7 +111,7 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
 def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
     """`model.safetensors`, `split/` -> `embeddings/`."""
     model, split, device = work.model(), work.split(), check_device(work.config.device)
-    config, spectrum = settle_spectral(model, split, work.config)
+    config, spectrum = settle_spectral(model, split, work.config, work.clusters())
     told = histories_before(split, split.test) if work.config.encoder.kind == "sequence" else None
     at_hand = AtHand(spectrum, told)
     made = embed_graph(model, split.train, directory / "embeddings", config, device=device, at_hand=at_hand)

@@ -84,12 +84,14 @@ def train(
     return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
 
 
-def settle(model: Model, split: Split, config: Config | None = None) -> EmbeddingConfig:
+def settle(
+    model: Model, split: Split, config: Config | None = None, *, clusters: Clusters | None = None
+) -> EmbeddingConfig:
     """The settings of embedding with each `auto` settled on the validation part: power and share of the eigenvectors.
 
     Raises `DeviceError` where the device is not there.
     """
-    return settle_spectral(model, split, config or Config())[0]
+    return settle_spectral(model, split, config or Config(), clusters)[0]
 
 
 def embed(

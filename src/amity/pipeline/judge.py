@@ -1,0 +1,88 @@
+"""How a divided model is judged: every cluster of a pool is asked, and the lists are merged by calibrated scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from amity.clustering import Clusters
+from amity.embedding import EmbeddingConfig, embed_graph, embed_nodes
+from amity.embedding.histories import ask_after
+from amity.embedding.learned import Learned
+from amity.encoder import Model, SequenceEncoder
+from amity.index import IndexConfig, build_divided
+from amity.index.ranking import make_salts
+from amity.pipeline.pool import LENGTH, Pool, places_of_known, recall_of_lists
+from amity.pipeline.sampled import codes_sampled, embed_sampled
+from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
+from amity.retrieval.quotas import TINY
+from amity.sampling import histories_before
+from amity.splitting import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a model says of a pool."""
+
+    vectors: Float32[ndarray, "pool dim"]
+    """Of the candidates."""
+    asked: tuple[Float32[ndarray, "queries dim"], ...]
+    """For each cluster, with what the queries ask it."""
+    intent: Float32[ndarray, "queries clusters"] | None
+    """How likely each cluster is; absent where nothing has learned it."""
+
+    def beside(self, candidates: Float32[ndarray, "pool more"], queries: Float32[ndarray, "queries more"]) -> "Told":
+        """The same with more columns."""
+        asked = tuple(np.hstack([one, queries]) for one in self.asked)
+        return Told(np.hstack([self.vectors, candidates]), asked, self.intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges what is told of a pool by the validation part."""
+
+    split: Split
+    pool: Pool
+    clusters: Clusters
+    temperature: float
+    """What scores are divided by in the softmax."""
+    seed: int
+
+    def ask(self, model: Model, *, fanout: tuple[int, ...], config: EmbeddingConfig | None = None) -> Told:
+        """What a model says: of all nodes where the pool holds all candidates, else of those who are in it alone.
+
+        A sequence encoder is told what came before the validation part.
+        """
+        split, pool, encoder, count = self.split, self.pool, model.encoder, self.clusters.count
+        learned = Learned.of_queries(encoder, len(pool.queries))
+        if isinstance(encoder, SequenceEncoder):
+            told = histories_before(split, split.valid)
+            ask_after(encoder, learned, told, pool.queries - split.train.queries.first)
+            vectors = embed_nodes(model, split.train, told, pool.candidates)
+        elif len(pool.candidates) == split.train.candidates.count:
+            made = embed_graph(model, split.train, None, config, device=next(encoder.parameters()).device)
+            asked = tuple(made.asked(pool.queries, cluster=cluster) for cluster in range(count))
+            chosen = pool.queries - split.train.queries.first
+            return Told(made.vectors[pool.candidates], asked, None if made.intent is None else made.intent[chosen])
+        else:
+            learned.write(0, *codes_sampled(model, split, pool.queries, fanout=fanout, seed=self.seed))
+            vectors = embed_sampled(model, split, pool.candidates, fanout=fanout, seed=self.seed)
+        asking = learned.asking or (learned.vectors,) * count
+        return Told(vectors, tuple(rows.array for rows in asking), learned.intent)
+
+    def recall(self, told: Told) -> float:
+        """Recall of the merged lists, without the queries' train friends and themselves."""
+        pool, split, names = self.pool, self.split, self.pool.queries
+        present, of = np.unique(self.clusters.of[pool.candidates - split.train.candidates.first], return_inverse=True)
+        clusters = Clusters(of.astype(np.int32), tuple(self.clusters.names[one] for one in present))
+        index = build_divided(told.vectors, clusters, IndexConfig(kind="exact"), seed=self.seed)
+        excluded, asked = places_of_known(split.train.target.adjacency, pool), [told.asked[one] for one in present]
+        lists = tuple(index.search(asked, k=min(LENGTH, len(of)), excluded=excluded, names=names))
+        implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=self.temperature))
+        intent = implied if told.intent is None else np.log(np.maximum(told.intent[:, present], TINY))
+        answers = Answers(lists, intent, implied, make_salts(self.seed, names))
+        merged = merge(
+            answers, MergeConfig(), k=LENGTH, temperature=self.temperature, vectors=told.vectors, groups=clusters.of
+        )
+        return recall_of_lists(merged.hits, pool, split.valid.truth)
