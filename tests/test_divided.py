@@ -59,6 +59,28 @@ def test_with_one_encoder_the_divided_vectors_find_what_they_find_undivided(fini
     assert parts["vectors"]["recall@10"]["value"] > 0
 
 
+def test_steering_tells_what_alpha_does_to_recall_diversity_and_fairness(finished: Path):
+    report = pipeline.open_run(finished, until="evaluate").report()
+    steering, parts = report["steering"], report["parts"]
+    assert {by: [point["alpha"] for point in points] for by, points in steering.items()} == {
+        by: [0, 0.25, 0.5, 1, 2, 4] for by in ("calibrated", "quota")
+    }
+    as_trained = steering["calibrated"][3]
+    for name in ("recall@5", "recall@10"):
+        assert as_trained[name]["value"] == pytest.approx(parts["vectors"][name]["value"])
+    for name in ("coverage@10", "gini@10", "intra_list_similarity@10"):
+        assert as_trained[name] == pytest.approx(parts["vectors"][name]["value"])
+    even, *_, steep = steering["quota"]
+    assert even["entropy@10"]["value"] == pytest.approx(np.log2(10))
+    assert even["entropy@10"]["value"] > steep["entropy@10"]["value"] + 0.5
+    assert even["gini_clusters@10"] == pytest.approx(0)
+    for point in (*steering["calibrated"], *steering["quota"]):
+        assert sum(point["clusters"].values()) == pytest.approx(1)
+        assert sum(point["deciles"]) == pytest.approx(1)
+        assert list(point["clusters"]) == list(report["clusters"])
+    assert "Steering" in (finished / "report.html").read_text()
+
+
 def test_a_merge_redoes_blend_and_evaluation_alone_and_shapes_the_lists(path: Path):
     done = pipeline.run(path, config=settings({"retrieval": {"merge": {"by": "quota", "alpha": 0.0}}}))
     assert [name for name, one in done.items() if one.made] == ["blend", "evaluate"]
@@ -107,6 +129,8 @@ def test_what_one_index_alone_can_do_is_refused(path: Path):
 def test_there_is_nothing_to_explain_where_there_is_one_cluster(path: Path, capsys: pytest.CaptureFixture):
     pipeline.run(path, config=settings({"clustering": {"by": "none"}}))
     assert not (path / "index" / "divided.json").exists()
+    assert "steering" not in pipeline.open_run(path, until="evaluate").report()
+    assert "Steering" not in (path / "report.html").read_text()
     with pytest.raises(SystemExit, match="2"):
         main(["recommend", str(path), "person-3", "--explain"])
     assert "are one cluster" in " ".join(capsys.readouterr().err.split())

@@ -27,6 +27,35 @@ def relevance(lists: np.ndarray, queries: np.ndarray, truth: Adjacency) -> np.nd
     return np.array([[row in truth.neighbors(q) for row in places] for places, q in zip(lists, queries, strict=True)])
 
 
+@given(seed=CASES, count=st.integers(1, 9), length=st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_the_entropy_of_clusters_lies_between_one_cluster_and_all_alike(seed, count, length):
+    clusters = np.random.default_rng(seed).integers(0, count, (20, length))
+    bits = metrics.cluster_entropy(clusters)
+    assert (bits >= 0).all()
+    assert (bits <= np.log2(min(count, length)) + 1e-9).all()
+    for row, found in zip(clusters, bits, strict=True):
+        shares = np.unique(row, return_counts=True)[1] / length
+        assert found == pytest.approx(-sum(share * math.log2(share) for share in shares))
+    np.testing.assert_allclose(metrics.cluster_entropy((clusters + 3)[:, ::-1]), bits)
+
+
+def test_the_entropy_of_clusters_by_hand():
+    clusters = np.array([[0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 5, -1], [-1, -1, -1, -1]])
+    expected = [0, 2, -(2 / 3 * math.log2(2 / 3) + 1 / 3 * math.log2(1 / 3)), np.nan]
+    np.testing.assert_allclose(metrics.cluster_entropy(clusters), expected)
+
+
+def test_deciles_of_popularity_are_of_one_size_and_ordered():
+    degrees = np.random.default_rng(0).integers(0, 4, 500)
+    deciles = metrics.popularity_deciles(degrees, seed=1)
+    assert np.bincount(deciles).tolist() == [50] * 10
+    for lower, upper in zip(range(9), range(1, 10), strict=True):
+        assert degrees[deciles == lower].max() <= degrees[deciles == upper].min()
+    alike = metrics.popularity_deciles(np.ones(500), seed=1)
+    assert not np.array_equal(alike, np.sort(alike))
+
+
 @given(seed=CASES)
 @settings(max_examples=30, deadline=None)
 def test_the_truth_is_found_where_it_stands(seed):

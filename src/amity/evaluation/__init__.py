@@ -8,6 +8,7 @@ from amity.evaluation.page import render_page
 from amity.evaluation.report import comparison_table, make_report, results_table, robustness_table, write_report
 from amity.evaluation.robustness import summarize_robustness
 from amity.evaluation.robustness_page import render_robustness
+from amity.evaluation.steering import steer
 from amity.evaluation.transfer import negative_transfer
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "render_robustness",
     "results_table",
     "robustness_table",
+    "steer",
     "summarize_robustness",
     "write_per_query",
     "write_report",

@@ -89,6 +89,28 @@ def curves(series: Sequence[Series], positions: Sequence[float], ticks: dict[str
     return _svg(parts, float(frame.height), sentence)
 
 
+def paths(
+    series: Sequence[Series], positions: Sequence[Sequence[float]], labels: Sequence[str], *, most: float, sentence: str
+) -> str:
+    """Lines through points whose x positions differ from line to line, on an axis from 0 to `most`.
+
+    The points of every line are labelled, those of the first above it, of all others below.
+    """
+    frame = Frame(_round_up(_highest(series)), right=24, above=22)
+    ticks = (number / 4 for number in range(5))
+    parts = [*_grid(frame), *(_label_x(frame, frame.x(share), [f"{most * share:.3g}"]) for share in ticks)]
+    for place, (one, xs) in enumerate(zip(series, positions, strict=True)):
+        points = [(frame.x(x / most), frame.y(m.value), m) for x, m in zip(xs, one.marks, strict=True)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
+        parts.append(f'<polyline class="line {one.style}" points="{path}"/>')
+        for (x, y, found), label in zip(points, labels, strict=True):
+            title = f"<title>{escape(one.name)}, {escape(label)}: {_interval(found)}</title>"
+            parts.append(f'<circle class="fill {one.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">{title}</circle>')
+            text = f'x="{x:.1f}" y="{y + (18 if place else -9):.1f}" text-anchor="middle"'
+            parts.append(f'<text class="tick text {one.style}" {text}>{escape(label)}</text>')
+    return _svg(parts, float(frame.height), sentence)
+
+
 def grouped_bars(groups: Sequence[Sequence[str]], series: Sequence[Series], *, sentence: str) -> str:
     """A group of bars for each label, one bar a series, with whiskers for the intervals.
 

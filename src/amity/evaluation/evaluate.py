@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from amity.errors import SplitError
 from amity.evaluation import metrics
@@ -46,6 +46,10 @@ class EvaluationConfig(Section):
     """Recommenders judged beside the model: some learn nothing; `ials` and `bpr` factorise the train edges."""
     factorization: FactorizationConfig = FactorizationConfig()
     """How `ials` and `bpr` learn."""
+    steering: tuple[NonNegativeFloat, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+    """Powers of intent under which lists are judged where candidates are divided; none leaves it out."""
+    steering_queries: PositiveInt = 2000
+    """How many queries that is judged by, at most."""
     resamples: PositiveInt = 1000
     """Bootstrap samples behind every interval."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
@@ -121,7 +125,7 @@ def evaluate(
         num_targets=sizes,
         values=_values(found >= 0, sizes, config.k),
         by_distance=_by_distance(found, queries, held_out.truth, graph.messages, config.k),
-        of_lists=_of_lists(lists[:, : config.headline], graph, vectors),
+        of_lists=of_lists(lists[:, : config.headline], graph, vectors),
     )
 
 
@@ -198,6 +202,22 @@ def by_degree(
     return entries
 
 
+def of_lists(
+    lists: Int64[ndarray, "queries k"], graph: Graph, vectors: Float[ndarray, "nodes dim"] | None
+) -> dict[str, float | None]:
+    """Coverage, Gini of exposure and, by vectors, similarity inside: what is said of all lists together.
+
+    None where a number has no meaning.
+    """
+    kind, k = graph.candidates, lists.shape[1]
+    exposures = metrics.exposure(lists, first=kind.first, count=kind.count)
+    values = {"coverage": metrics.coverage(exposures), "gini": metrics.gini(exposures)}
+    if vectors is not None:
+        inside = metrics.intra_list_similarity(lists[:: -(-len(lists) // SIMILARITY_LISTS)], vectors)
+        values["intra_list_similarity"] = inside[~np.isnan(inside)].mean() if not np.isnan(inside).all() else np.nan
+    return {f"{name}@{k}": None if np.isnan(value) else float(value) for name, value in values.items()}
+
+
 def _baseline(name: BaselineName, graph: Graph, config: EvaluationConfig, *, seed: int) -> Recommender:
     if name in ("ials", "bpr"):
         return factorize(name, graph, config.factorization, seed=seed)
@@ -248,15 +268,3 @@ def _by_distance(
     )
     recalls = {name: {k: metrics.recall(hits, sizes, k) for k in ks} for name, hits, sizes in parts}
     return {f"recall@{k}": {name: recalls[name][k] for name in DISTANCES} for k in ks}
-
-
-def _of_lists(
-    lists: Int64[ndarray, "queries k"], graph: Graph, vectors: Float[ndarray, "nodes dim"] | None
-) -> dict[str, float | None]:
-    kind, k = graph.candidates, lists.shape[1]
-    exposures = metrics.exposure(lists, first=kind.first, count=kind.count)
-    values = {"coverage": metrics.coverage(exposures), "gini": metrics.gini(exposures)}
-    if vectors is not None:
-        inside = metrics.intra_list_similarity(lists[:: -(-len(lists) // SIMILARITY_LISTS)], vectors)
-        values["intra_list_similarity"] = inside[~np.isnan(inside)].mean() if not np.isnan(inside).all() else np.nan
-    return {f"{name}@{k}": None if np.isnan(value) else float(value) for name, value in values.items()}

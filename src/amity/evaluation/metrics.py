@@ -4,7 +4,7 @@ Lists are rows of the graph, best first, -1 where a list has ended; the truth is
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, Integer
+from jaxtyping import Bool, Float, Float64, Int64, Integer, Num
 from numpy import ndarray
 
 from amity.graph import Adjacency
@@ -72,6 +72,28 @@ def gini(exposures: Int64[ndarray, "candidates"]) -> float:
     ascending = np.sort(exposures)
     n, total = len(ascending), int(ascending.sum())
     return float((2 * np.arange(1, n + 1) - n - 1) @ ascending / (n * total)) if total else float("nan")
+
+
+def cluster_entropy(clusters: Integer[ndarray, "queries k"]) -> PerQuery:
+    """How evenly clusters share a list, in bits: -Σ_k p_k log2 p_k over their shares of its places.
+
+    0 where one cluster has them all, log2 of the number of clusters where all have as many. `clusters` are those of the
+    places, -1 where a list has ended; NaN for an empty list.
+    """
+    counts = np.zeros((len(clusters), int(clusters.max(initial=0)) + 1))
+    present = clusters >= 0
+    np.add.at(counts, (np.nonzero(present)[0], clusters[present]), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    bits = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
+    return np.where(present.any(axis=1), np.abs(bits), np.nan)
+
+
+def popularity_deciles(degrees: Num[ndarray, "candidates"], *, seed: int) -> Int64[ndarray, "candidates"]:
+    """The decile of each candidate by its degree: 0 for the tenth with the least, 9 for the most; equal ones by lot."""
+    lots = np.random.default_rng(seed).permutation(len(degrees))
+    ranks = np.empty(len(degrees), np.int64)
+    ranks[np.lexsort((lots, degrees))] = np.arange(len(degrees))
+    return ranks * 10 // max(len(degrees), 1)
 
 
 def intra_list_similarity(lists: Lists, vectors: Float[ndarray, "nodes dim"]) -> PerQuery:

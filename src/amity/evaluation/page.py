@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from amity.evaluation.cards import cell, fold, mark, section
 from amity.evaluation.charts import Mark, Series, curves, dots, grouped_bars, ranked_bars, write_number
 from amity.evaluation.factorization import FACTORIZATIONS
+from amity.evaluation.steering_page import steering_cards
 from amity.evaluation.style import frame_page
 from amity.evaluation.transfer import transfer_table
 from amity.retrieval.heuristics import HEURISTICS
@@ -44,6 +46,7 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _ranking(report),
         _by_degree(report),
         _by_distance(report),
+        *steering_cards(report.get("steering") or {}),
         *_training(history),
         _transfer(report.get("negative_transfer", {})),
         _amounts(report, "seconds", "Time", "Seconds a stage took."),
@@ -216,13 +219,6 @@ def _numbers(report: Report) -> str:
     return fold("All numbers", table)
 
 
-def cell(mark: Mark) -> str:
-    """A number of a table, its interval below it."""
-    value = "–" if math.isnan(mark.value) else f"{mark.value:.4f}"
-    interval = "" if math.isnan(mark.low) else f"<small>{mark.low:.4f} – {mark.high:.4f}</small>"
-    return f"<td>{value}{interval}</td>"
-
-
 def _divided(report: Report) -> dict[str, Any] | None:
     sizes = report.get("clusters") or {}
     return sizes if len(sizes) > 1 else None
@@ -254,24 +250,8 @@ def _write(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def section(title: str, note: str, body: str) -> str:
-    """A card of the page; `body` is HTML."""
-    return f"<section><h2>{escape(title)}</h2><p class='note'>{escape(note)}</p>{body}</section>"
-
-
-def fold(title: str, body: str) -> str:
-    """A card that is opened by a click; `body` is HTML."""
-    content = f"<summary>{escape(title)}</summary><div class='scroll'>{body}</div>"
-    return f"<section class='wide'><details>{content}</details></section>"
-
-
 def _headline(report: Report) -> str:
     return f"recall@{report['headline']}"
-
-
-def mark(entry: dict[str, Any]) -> Mark:
-    """An estimate as JSON has it, as charts take it."""
-    return Mark(*(math.nan if entry.get(name) is None else entry[name] for name in ("value", "low", "high")))
 
 
 def _name(recommender: str) -> str:

@@ -3,9 +3,9 @@
 from html import escape
 from typing import Any
 
+from amity.evaluation.cards import cell, fold, mark, section
 from amity.evaluation.charts import Mark, Series, curves, grouped_bars
 from amity.evaluation.damage import share_of_edges
-from amity.evaluation.page import cell, fold, mark, section
 from amity.evaluation.style import frame_page
 
 STYLES = ("c1", "c0", "c2", "c3", "c4", "c5", "c6")

@@ -19,6 +19,7 @@ from amity.evaluation import (
     fit_blend,
     make_report,
     negative_transfer,
+    steer,
     write_per_query,
     write_report,
 )
@@ -155,6 +156,8 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
     write_per_query(found, graph, test.truth, directory / "per_query.parquet", beside=parts | baselines)
     report = make_report(found, baselines, graph, parts)
+    if isinstance(retriever, DividedRetriever) and config.evaluation.steering:
+        report["steering"] = steer(retriever, test, config.evaluation, seed=seed)
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
     history = read_metrics(work.run.path / LOG)

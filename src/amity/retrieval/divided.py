@@ -1,5 +1,6 @@
 """The divided retriever: every cluster is searched with what a query asks it, and the lists are merged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,12 +81,26 @@ class DividedRetriever:
 
         Scores are inner products, and those of other clusters than the likeliest may be shifted: see `calibrate`.
         """
+        return self.search_by((self.merge,), queries, k=k, known=known)[0]
+
+    def search_by(
+        self,
+        merges: Sequence[MergeConfig],
+        queries: Int64[ndarray, "queries"],
+        *,
+        k: int,
+        known: Adjacency | None = None,
+    ) -> list[Hits]:
+        """What `search` finds under each of several merges, at the temperature of `merge`, asking clusters once."""
         queries = np.asarray(queries, np.int64)
         self._refuse(queries, k)
-        groups = self._groups()
+        ways = [(merge, self._groups(merge)) for merge in merges]
         blocks = [queries[first : first + QUERY_BLOCK] for first in range(0, max(len(queries), 1), QUERY_BLOCK)]
-        found = [self._search_block(block, k, known, groups) for block in blocks]
-        return Hits(np.concatenate([one.rows for one in found]), np.concatenate([one.scores for one in found]))
+        found = zip(*(self._search_block(block, k, known, ways) for block in blocks), strict=True)
+        return [
+            Hits(np.concatenate([one.rows for one in parts]), np.concatenate([one.scores for one in parts]))
+            for parts in found
+        ]
 
     def intent(
         self, queries: Int64[ndarray, "queries"], *, k: int
@@ -97,14 +112,16 @@ class DividedRetriever:
         bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
         return intent, quotas(intent, answers.held(), answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
 
-    def _search_block(self, queries: ndarray, k: int, known: Adjacency | None, groups: ndarray) -> Hits:
-        config, graph = self.merge, self.embeddings.graph
-        plain = self.embeddings.intent is None and config.alpha == 1 and config.ignores_clusters
-        depth = max(k, config.pool) if config.relevance < 1 or config.by_column else k
-        answers = self._ask(queries, min(depth, graph.candidates.count), known, weighed=not plain)
-        vectors = self.embeddings.vectors[graph.candidates.rows]
-        merged = merge(answers, config, k=k, temperature=self._temperature, vectors=vectors, groups=groups)
-        return merged.hits.moved(graph.candidates.first)
+    def _search_block(
+        self, queries: ndarray, k: int, known: Adjacency | None, ways: list[tuple[MergeConfig, ndarray]]
+    ) -> list[Hits]:
+        candidates = self.embeddings.graph.candidates
+        plain = self.embeddings.intent is None and all(way.by == "calibrated" and way.alpha == 1 for way, _ in ways)
+        depth = max(max(k, way.pool) if way.relevance < 1 or way.by_column else k for way, _ in ways)
+        answers = self._ask(queries, min(depth, candidates.count), known, weighed=not plain)
+        shared = {"k": k, "temperature": self._temperature, "vectors": self.embeddings.vectors[candidates.rows]}
+        merged = (merge(answers, way, groups=groups, **shared) for way, groups in ways)
+        return [one.hits.moved(candidates.first) for one in merged]
 
     def _ask(self, queries: ndarray, depth: int, known: Adjacency | None, *, weighed: bool) -> Answers:
         """What all clusters answer; without weighing they are taken to be equally likely, and to say so themselves."""
@@ -126,9 +143,9 @@ class DividedRetriever:
     def _temperature(self) -> float:
         return self.temperature if self.merge.temperature == "trained" else self.merge.temperature
 
-    def _groups(self) -> Int64[ndarray, "candidates"]:
+    def _groups(self, config: MergeConfig) -> Int64[ndarray, "candidates"]:
         """The group of each candidate, by the column that fair shares are of; those without a value are one more."""
-        config, kind = self.merge, self.embeddings.graph.candidates
+        kind = self.embeddings.graph.candidates
         groups, called = self.index.clusters.of.astype(np.int64), "clusters"
         if config.by_column:
             columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
