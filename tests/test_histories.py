@@ -12,6 +12,8 @@ from amity import pipeline
 from amity.config import Config, load_config
 from amity.embedding import AtHand, embed_graph, embed_nodes
 from amity.errors import ConfigError, DataError
+from amity.evaluation.damage import DamageConfig
+from amity.pipeline.robustness import damaged_table
 from amity.pipeline.running import open_run
 from amity.pipeline.validation import as_validated, draw_pool, recall_of_all, recall_of_pool, validation
 from amity.pipeline.work import Work
@@ -102,6 +104,11 @@ def test_a_network_of_friends_is_refused(tmp_path: Path):
     data = tiny.write_tables(tmp_path / "tables")
     with pytest.raises(ConfigError, match=r"have no times|make a relation of two kinds"):
         pipeline.run(tmp_path / "run", data, settings(splitting={"by": "random"}))
+
+
+def test_damage_that_could_not_be_felt_is_refused(work: Work):
+    with pytest.raises(ConfigError, match="would seem to keep everything"):
+        damaged_table(work, DamageConfig())
 
 
 def test_other_candidates_are_refused(work: Work, tmp_path: Path):

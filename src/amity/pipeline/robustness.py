@@ -8,6 +8,7 @@ from pyarrow import Table
 from amity.config import Config
 from amity.device import check_device
 from amity.encoder import Model
+from amity.errors import ConfigError
 from amity.evaluation import Evaluation, EvaluationConfig, per_query_table
 from amity.evaluation.damage import DamageConfig, choose_damages
 from amity.graph import Graph
@@ -29,8 +30,16 @@ def damage_arms(texts: Sequence[str], config: DamageConfig | None = None) -> Arm
 
 
 def damaged_table(work: Work, config: DamageConfig) -> Table:
-    """What each test query of a run finds by vectors alone, on its train graph and on what each damage leaves of it."""
+    """What each test query of a run finds by vectors alone, on its train graph and on what each damage leaves of it.
+
+    Raises `ConfigError` for a sequence encoder, which no damage would reach.
+    """
     model, split = work.model(), work.split()
+    if work.config.encoder.kind == "sequence":
+        raise ConfigError(
+            f"Damage takes messages and features away, and the sequence encoder of {work.run.path} hears neither: it "
+            'would seem to keep everything. Name runs whose `encoder.kind` is "graph".'
+        )
     settings = work.config.model_copy(update={"embedding": work.embedding()})
     whole = evaluate_hearing(model, split.train, split.train, split.test, settings)
     found = {
