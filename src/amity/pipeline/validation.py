@@ -6,7 +6,9 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
-from amity.embedding import Embeddings, embed_graph, embed_nodes
+from amity.embedding import Embeddings, embed_graph
+from amity.embedding.histories import ask_after
+from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
 from amity.evaluation import EvaluationConfig, evaluate
 from amity.index.exact import exact_index
@@ -80,8 +82,13 @@ def as_validated(retriever: AnyRetriever, model: Model, split: Split) -> AnyRetr
     """
     if not isinstance(model.encoder, SequenceEncoder):
         return retriever
-    queries, vectors = split.train.queries, np.array(retriever.embeddings.vectors)
-    nodes = np.arange(queries.first, queries.first + queries.count)
-    told = embed_nodes(model, split.train, histories_before(split, split.valid), nodes)
-    vectors[queries.rows, : model.encoder.dim] = told
-    return replace(retriever, embeddings=replace(retriever.embeddings, vectors=vectors))
+    embeddings, queries = retriever.embeddings, split.train.queries
+    learned = Learned.of_queries(model.encoder, queries.count)
+    ask_after(model.encoder, learned, histories_before(split, split.valid), np.arange(queries.count))
+    vectors, asking = np.array(embeddings.vectors), embeddings.asking
+    vectors[queries.rows, : model.encoder.dim] = learned.vectors.array
+    if asking is not None:
+        asking = np.array(asking)
+        asking[..., : model.encoder.dim] = [rows.array for rows in learned.asking]
+    told = replace(embeddings, vectors=vectors, asking=asking, intent=learned.intent)
+    return replace(retriever, embeddings=told)
