@@ -53,6 +53,18 @@ def test_there_is_one_index_per_cluster_and_it_is_told_what_they_find(finished: 
     assert (about["kind"], about["recall_against_exact"]) == ("exact", 1.0)
 
 
+def test_scores_are_weighed_at_the_fitted_temperature_unless_another_is_set(path: Path):
+    fitted = pipeline.open_run(path, until="index").report()["index"]["temperature"]
+    trained = Config().objectives.retrieval.temperature
+    assert trained / 8 <= fitted <= 64 * trained
+    for said, expected in (("fitted", fitted), ("trained", trained)):
+        config = settings({"retrieval": {"merge": {"temperature": said}}})
+        pipeline.run(path, config=config)
+        retriever = pipeline.open_run(path, until="index").retriever()
+        assert isinstance(retriever, DividedRetriever)
+        assert retriever.temperature == expected
+
+
 def test_with_one_encoder_the_divided_vectors_find_what_they_find_undivided(finished: Path):
     parts = pipeline.open_run(finished, until="evaluate").report()["parts"]
     assert parts["vectors"]["recall@10"] == parts["undivided"]["recall@10"]

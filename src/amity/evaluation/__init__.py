@@ -9,6 +9,7 @@ from amity.evaluation.report import comparison_table, make_report, results_table
 from amity.evaluation.robustness import summarize_robustness
 from amity.evaluation.robustness_page import render_robustness
 from amity.evaluation.steering import steer
+from amity.evaluation.temperature import fit_temperature
 from amity.evaluation.transfer import negative_transfer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "evaluate_baselines",
     "fit_blend",
+    "fit_temperature",
     "make_report",
     "negative_transfer",
     "per_query_table",

@@ -94,7 +94,7 @@ def paths(
 ) -> str:
     """Lines through points whose x positions differ from line to line, on an axis from 0 to `most`.
 
-    The points of every line are labelled, those of the first above it, of all others below.
+    The points of every line are labelled, those of the first above it, of all others below, where there is room.
     """
     frame = Frame(_round_up(_highest(series)), right=24, above=22)
     ticks = (number / 4 for number in range(5))
@@ -103,11 +103,14 @@ def paths(
         points = [(frame.x(x / most), frame.y(m.value), m) for x, m in zip(xs, one.marks, strict=True)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
         parts.append(f'<polyline class="line {one.style}" points="{path}"/>')
+        written: list[tuple[float, float]] = []
         for (x, y, found), label in zip(points, labels, strict=True):
             title = f"<title>{escape(one.name)}, {escape(label)}: {_interval(found)}</title>"
             parts.append(f'<circle class="fill {one.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">{title}</circle>')
-            text = f'x="{x:.1f}" y="{y + (18 if place else -9):.1f}" text-anchor="middle"'
-            parts.append(f'<text class="tick text {one.style}" {text}>{escape(label)}</text>')
+            if all(math.hypot(x - far, y - above) > 26 for far, above in written):
+                written.append((x, y))
+                text = f'x="{x:.1f}" y="{y + (18 if place else -9):.1f}" text-anchor="middle"'
+                parts.append(f'<text class="tick text {one.style}" {text}>{escape(label)}</text>')
     return _svg(parts, float(frame.height), sentence)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from amity.evaluation import (
     evaluate,
     evaluate_baselines,
     fit_blend,
+    fit_temperature,
     make_report,
     negative_transfer,
     steer,
@@ -24,7 +25,7 @@ from amity.evaluation import (
     write_report,
 )
 from amity.graph.storage import read_summary
-from amity.index import DividedIndex, save_divided, save_index
+from amity.index import save_divided, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
 from amity.pipeline.parts import evaluate_parts
@@ -122,17 +123,24 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`embeddings/`, `clusters.parquet` -> `index/`: one index, or one per cluster where there are several."""
+    """`embeddings/` -> `index/`; one per cluster of `clusters.parquet`, and the temperature at which they compare."""
     config, clusters, embeddings = work.config, work.clusters(), work.embeddings()
     about = {"seed": config.seed, "device": check_device(config.device)}
-    if clusters.count > 1:
-        index = DividedRetriever.build(embeddings, clusters, config.index, **about).index
-        save_divided(index, directory / "index")
-    else:
+    if clusters.count == 1:
         index = Retriever.build(embeddings, config.index, **about).index
         save_index(index, directory / "index")
-    summary = {"kind": index.kind, "candidates": len(clusters.of), "recall_against_exact": index.recall}
-    return summary | ({"recall_by_cluster": index.recalls} if isinstance(index, DividedIndex) else {})
+        return {"kind": index.kind, "candidates": len(clusters.of), "recall_against_exact": index.recall}
+    retriever = DividedRetriever.build(embeddings, clusters, config.index, **about)
+    index, trained = retriever.index, config.objectives.retrieval.temperature
+    save_divided(index, directory / "index")
+    asking = as_validated(replace(retriever, temperature=trained), work.model(), work.split())
+    return {
+        "kind": index.kind,
+        "candidates": len(clusters.of),
+        "recall_against_exact": index.recall,
+        "recall_by_cluster": index.recalls,
+        "temperature": fit_temperature(asking, work.split().valid, seed=config.seed),
+    }
 
 
 def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -193,7 +201,7 @@ STAGES = {
         Stage("cluster", ("ingest", "split"), ("seed", "clustering"), cluster_candidates),
         Stage("train", ("ingest", "split", "cluster"), LEARNING, train_model),
         Stage("embed", ("ingest", "split", "cluster", "train"), ("seed", "embedding"), embed_nodes),
-        Stage("index", ("cluster", "embed"), ("seed", "index"), index_vectors),
+        Stage("index", ("ingest", "split", "cluster", "train", "embed"), ("seed", "index"), index_vectors),
         Stage("blend", ("train", *RETRIEVING), ("seed", "retrieval"), fit_weights),
         Stage("evaluate", (*RETRIEVING, "blend"), ("seed", "retrieval", "evaluation"), evaluate_lists),
     )

@@ -1,6 +1,7 @@
 """How training judges a model: recall on the validation part, among all candidates or a pool of them."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -19,6 +20,8 @@ from amity.retrieval import AnyRetriever, Retriever
 from amity.sampling import histories_before
 from amity.splitting import Split
 from amity.training import Recipe, Validate
+
+Asked = TypeVar("Asked", bound=AnyRetriever)
 
 
 def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
@@ -74,7 +77,7 @@ def recall_of_pool(vectors: Float32[ndarray, "nodes dim"], pool: Pool, split: Sp
     return recall_of_lists(hits, pool, split.valid.truth)
 
 
-def as_validated(retriever: AnyRetriever, model: Model, split: Split) -> AnyRetriever:
+def as_validated(retriever: Asked, model: Model, split: Split) -> Asked:
     """The retriever as the validation part may ask it: by histories that end before that part.
 
     Its own vectors are to be asked for the test part, and what is held out for validation may be told in them. Those of

@@ -81,6 +81,8 @@ class Work:
             )
         divided = DividedRetriever.with_index(self.embeddings(), open_divided(place, verified=True, device=device))
         temperature = config.objectives.retrieval.temperature
+        if config.retrieval.merge.temperature == "fitted":
+            temperature = self.run.stages["index"].summary.get("temperature", temperature)
         return replace(divided, merge=config.retrieval.merge, temperature=temperature, seed=config.seed)
 
     def recommender(self, retriever: AnyRetriever) -> Recommender:

@@ -38,7 +38,7 @@ class DividedRetriever:
     merge: MergeConfig = field(default_factory=MergeConfig)
     """How the lists of the clusters become one."""
     temperature: float = 0.1
-    """What scores are divided by in the softmax, where `merge` gives no number: that of training."""
+    """What scores are divided by in the softmax, where `merge` gives no number."""
     seed: int = 0
     """Draws ties."""
 
@@ -141,7 +141,7 @@ class DividedRetriever:
 
     @property
     def _temperature(self) -> float:
-        return self.temperature if self.merge.temperature == "trained" else self.merge.temperature
+        return self.temperature if isinstance(self.merge.temperature, str) else self.merge.temperature
 
     def _groups(self, config: MergeConfig) -> Int64[ndarray, "candidates"]:
         """The group of each candidate, by the column that fair shares are of; those without a value are one more."""

@@ -30,8 +30,9 @@ class MergeConfig(Section):
     number of places, by intent; `fair` keeps every cluster, or group, within a smallest and a largest share."""
     alpha: NonNegativeFloat = 1.0
     """The power of intent: 0 makes all clusters equal, and large powers let the likeliest cluster have everything."""
-    temperature: PositiveFloat | Literal["trained"] = "trained"
-    """What scores are divided by in the softmax: that of training, or another one."""
+    temperature: PositiveFloat | Literal["fitted", "trained"] = "fitted"
+    """What scores are divided by in the softmax: the number under which the validation part is likeliest, that of
+    training, or another one."""
     minimum_share: float = Field(default=0.0, ge=0, le=1)
     """The share of a list that `fair` gives every cluster, or group, at least, where it has so many; rounded down."""
     largest_share: float = Field(default=1.0, gt=0, le=1)

@@ -1,0 +1,63 @@
+"""The fitted temperature: the one by which friends were drawn, in whatever units scores are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amity.clustering import Clusters
+from amity.embedding import Embeddings
+from amity.evaluation import fit_temperature
+from amity.evaluation.temperature import maximize
+from amity.graph import Adjacency, from_pairs
+from amity.retrieval import DividedRetriever
+from amity.splitting import HeldOut
+
+SIZE, DIM, COUNT = 240, 6, 3
+
+
+def drawn(graph, temperature: float) -> tuple[DividedRetriever, HeldOut]:
+    """Friends drawn from the softmax over each cluster, four of each cluster for everybody."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((SIZE, DIM)).astype(np.float32)
+    clusters = Clusters((np.arange(SIZE) % COUNT).astype(np.int32), ("a", "b", "c"))
+    logits = vectors @ vectors.T / temperature + rng.gumbel(size=(4, SIZE, SIZE))
+    logits[:, np.arange(SIZE), np.arange(SIZE)] = -np.inf
+    friends = [np.arange(SIZE)[c::COUNT][logits[:, :, c::COUNT].argmax(axis=2)] for c in range(COUNT)]
+    pairs = np.broadcast_to(np.arange(SIZE), (COUNT, 4, SIZE)).ravel(), np.stack(friends).ravel()
+    nothing = Adjacency(np.zeros(SIZE + 1, np.int64), np.empty(0, np.int32))
+    retriever = DividedRetriever.build(Embeddings(vectors, graph), clusters)
+    return replace(retriever, temperature=1.0), HeldOut(from_pairs(*pairs, num_nodes=SIZE), nothing)
+
+
+@pytest.fixture(scope="module")
+def alone(make_random_friend_graph):
+    """People who know nobody yet."""
+    return make_random_friend_graph(SIZE, 0)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 2.0, 10.0])
+def test_the_temperature_by_which_friends_were_drawn_is_found(alone, temperature):
+    retriever, valid = drawn(alone, temperature)
+    assert fit_temperature(retriever, valid, seed=0) == pytest.approx(temperature, rel=0.25)
+
+
+def test_vectors_in_other_units_have_a_temperature_in_their_square(alone):
+    retriever, valid = drawn(alone, 2.0)
+    longer = replace(retriever.embeddings, vectors=2 * retriever.embeddings.vectors)
+    other = replace(DividedRetriever.build(longer, retriever.index.clusters), temperature=4.0)
+    first, second = (fit_temperature(one, valid, seed=0) for one in (retriever, other))
+    assert second == pytest.approx(4 * first, rel=0.01)
+
+
+def test_without_anything_held_out_the_temperature_stays(alone):
+    retriever, valid = drawn(alone, 2.0)
+    assert fit_temperature(retriever, HeldOut(valid.known, valid.known), seed=0) == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(peak=st.floats(0.011, 90))
+def test_a_peak_is_found(peak):
+    assert maximize(lambda x: -(np.log(x / peak) ** 2), 0.01, 100) == pytest.approx(peak, rel=0.01)
