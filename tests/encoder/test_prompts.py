@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from amity.encoder import Division, EncoderConfig, Model, PromptsConfig, build_model
 from amity.encoder.intent import IntentHead
-from amity.encoder.prompts import make_head
+from amity.encoder.prompts import make_prompts
 from amity.errors import ConfigError
 from amity.graph import Graph
 
@@ -19,7 +19,7 @@ CLUSTERS, DIM = 5, 8
 
 def head_of(kind: str, *, shaken: bool) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
-    head = make_head(PromptsConfig.model_validate({"kind": kind}), clusters=CLUSTERS, dim=DIM, generator=generator)
+    head = make_prompts(PromptsConfig.model_validate({"kind": kind}), clusters=CLUSTERS, dim=DIM, generator=generator)
     assert head is not None
     if shaken:
         for parameter in head.parameters():
@@ -109,8 +109,8 @@ def test_everything_in_a_head_learns(kind: str, codes: Tensor, asked: Tensor):
 
 def test_there_is_no_prompt_where_there_is_one_cluster_or_none_is_wanted():
     generator = torch.Generator()
-    assert make_head(PromptsConfig(kind="product"), clusters=1, dim=DIM, generator=generator) is None
-    assert make_head(PromptsConfig(kind="none"), clusters=9, dim=DIM, generator=generator) is None
+    assert make_prompts(PromptsConfig(kind="product"), clusters=1, dim=DIM, generator=generator) is None
+    assert make_prompts(PromptsConfig(kind="none"), clusters=9, dim=DIM, generator=generator) is None
 
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from amity.encoder import EncoderConfig, FeatureTransform, Model, SequenceEncoder, build_model
+from amity.encoder import Division, EncoderConfig, FeatureTransform, Model, SequenceEncoder, build_model
+from amity.encoder.prompts import UNDIVIDED, ProductInputs
 from amity.encoder.sequence_encoder import Block, attended, check_items, fit_items
 from amity.errors import ConfigError, DataError
 from amity.splitting import Split
@@ -39,9 +40,9 @@ def config(**changed: object) -> EncoderConfig:
     return EncoderConfig.model_validate(page | changed)
 
 
-def shaken(transform: FeatureTransform, **changed: object) -> SequenceEncoder:
+def shaken(transform: FeatureTransform, *, division: Division = UNDIVIDED, **changed: object) -> SequenceEncoder:
     """An encoder in which nothing is zero or one, so that whatever could count does."""
-    encoder = SequenceEncoder(config(**changed), transform, seed=0)
+    encoder = SequenceEncoder(config(**changed), transform, seed=0, division=division)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in encoder.parameters():
@@ -89,19 +90,38 @@ def test_the_order_of_a_history_counts(encoder: SequenceEncoder):
     assert not torch.allclose(states[0], states[1], atol=1e-3)
 
 
-def test_a_prompt_of_ones_is_no_prompt_to_the_bit_and_another_one_is_multiplied_into_the_inputs(
-    encoder: SequenceEncoder, transform: FeatureTransform
-):
-    items = histories([3, 9, 4], [7], [])
-    plain = encoder.encode(items)
-    assert torch.equal(encoder.encode(items, prompt=torch.ones(3, 8)), plain)
-    prompt = torch.rand(3, 8) + 0.5
-    prompted = encoder.encode(items, prompt=prompt)
+@pytest.mark.parametrize("kind", ["product", "token"])
+def test_prompts_at_the_inputs_begin_as_none_to_the_bit(transform: FeatureTransform, kind: str):
+    items, clusters = histories([3, 9, 4], [7], []), torch.tensor([2, 0, 1])
+    prompts = {"kind": kind, "at": "inputs"}
+    plain, prompted = (
+        SequenceEncoder(config(prompts=prompts), transform, seed=0, division=Division(count)) for count in (1, 3)
+    )
+    assert torch.equal(prompted.encode(items, clusters=clusters), plain.encode(items))
+
+
+def test_a_product_at_the_inputs_is_multiplied_into_every_vector_that_enters(transform: FeatureTransform):
+    items, clusters = histories([3, 9, 4], [7], []), torch.tensor([2, 0, 1])
+    encoder = shaken(transform, prompts={"kind": "product", "at": "inputs"}, division=Division(3))
+    assert isinstance(encoder.prompts, ProductInputs)
+    prompted = encoder.encode(items, clusters=clusters)
+    table = encoder.items.weight.data.clone()
     for row in range(3):
-        single = shaken(transform)
-        with torch.no_grad():
-            single.items.weight *= prompt[row]
-        torch.testing.assert_close(prompted[row], single.encode(items[row : row + 1])[0])
+        encoder.items.weight.data = table * encoder.prompts.prompts[clusters[row]]
+        torch.testing.assert_close(prompted[row], encoder.encode(items[row : row + 1])[0])
+
+
+def test_a_token_at_the_inputs_is_heard_by_every_place_and_is_the_clusters_own(transform: FeatureTransform):
+    items = histories([3, 9, 4], [7, 3], [1])
+    encoder = shaken(transform, prompts={"kind": "token", "at": "inputs"}, division=Division(3))
+    first, second = (encoder.encode(items, clusters=torch.full((3,), cluster)) for cluster in (0, 1))
+    told = torch.cat([items[:, 1:] >= 0, torch.ones(3, 1, dtype=torch.bool)], dim=1)  # The start, and all items.
+    assert ((first - second).abs().amax(2) > 1e-4)[told].all()
+
+
+def test_experts_at_the_inputs_are_refused(transform: FeatureTransform):
+    with pytest.raises(ConfigError, match="stands behind the encoder"):
+        SequenceEncoder(config(prompts={"kind": "mmoe", "at": "inputs"}), transform, seed=0, division=Division(2))
 
 
 def test_a_place_attends_to_itself_and_to_items_and_the_start_before_it():

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amity.encoder import EncoderConfig, SequenceEncoder, build_model
-from amity.objectives import NextItem, RetrievalConfig
-from amity.objectives.next_item import AT_ONCE, bce_loss, learned_states, softmax_loss
+from amity.clustering import Clusters
+from amity.encoder import Division, EncoderConfig, SequenceEncoder, build_model
+from amity.objectives import NextItem, ObjectivesConfig
+from amity.objectives.next_item import AT_ONCE, bce_loss, learned_codes, softmax_loss
 from amity.sampling import HistoryBatch, HistoryMaker, SamplingConfig
 from amity.splitting import Split
 
@@ -39,16 +40,23 @@ def batch_of(split: Split, *, negatives: int = 100, step: int = 0) -> HistoryBat
     return HistoryMaker.prepare(split, config, length=LENGTH, seed=1)(step)
 
 
+def retrieval_of(encoder: SequenceEncoder, batch: HistoryBatch, **settings: float) -> torch.Tensor:
+    config = ObjectivesConfig.model_validate({"retrieval": settings})
+    return NextItem(config)(encoder, batch, seed=0)["retrieval"]
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 10_000))
-def test_the_softmax_is_its_formula_and_so_is_its_gradient(places: int, columns: int, seed: int):
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 3), st.integers(0, 10_000))
+def test_the_softmax_is_its_formula_and_so_is_its_gradient(places: int, columns: int, kinds: int, seed: int):
     torch.manual_seed(seed)
     given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((places, 4), (columns, 4), (places,))]
     states, table, true = (one.requires_grad_() for one in given_)
-    log_rates, masked = torch.randn(columns).double(), torch.rand(3, columns) < 0.3
+    log_rates, masked = torch.randn(kinds, columns).double(), torch.rand(3, columns) < 0.3
+    log_rates[torch.rand(kinds, columns) < 0.2] = torch.inf
+    clusters = torch.randint(kinds, (places,))
     owners = torch.randint(3, (places,))
-    found = softmax_loss(states, table, true, log_rates, (masked, owners))
-    others = ((states @ table.T - log_rates).exp() * ~masked[owners]).sum(1)
+    found = softmax_loss(states, table, true, (log_rates, clusters), (masked, owners))
+    others = ((states @ table.T - log_rates[clusters]).exp() * ~masked[owners]).sum(1)
     expected = -(true.exp() / (true.exp() + others)).log().mean()
     torch.testing.assert_close(found, expected)
     gradients = (torch.autograd.grad(3 * loss, (states, table, true)) for loss in (found, expected))
@@ -61,15 +69,16 @@ def test_places_beyond_what_is_computed_at_once_count():
     states, table = torch.randn(3 * AT_ONCE + 5, 4), torch.randn(9, 4)
     nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(states), dtype=torch.int64)
     true = torch.randn(len(states))
-    whole = softmax_loss(states, table, true, torch.zeros(9), nothing)
-    each = [softmax_loss(states[i : i + 1], table, true[i : i + 1], torch.zeros(9), (nothing[0], nothing[1][:1]))
-            for i in range(len(states))]  # fmt: skip
+    rates = torch.zeros(1, 9), nothing[1]
+    whole = softmax_loss(states, table, true, rates, nothing)
+    one = (rates[0], rates[1][:1]), (nothing[0], nothing[1][:1])
+    each = [softmax_loss(states[i : i + 1], table, true[i : i + 1], *one) for i in range(len(states))]
     torch.testing.assert_close(whole, torch.stack(each).mean())
 
 
 def test_over_all_items_the_loss_is_a_softmax_over_what_was_never_taken(split: Split, encoder: SequenceEncoder):
     batch = batch_of(split)
-    found = NextItem(RetrievalConfig(temperature=0.5))(encoder, batch, seed=0)
+    found = retrieval_of(encoder, batch, temperature=0.5)
     states = encoder.encode(torch.from_numpy(batch.items))
     losses = []
     for row, place in zip(*np.nonzero(batch.targets >= 0), strict=True):
@@ -88,7 +97,7 @@ def test_with_some_columns_the_sum_is_right_in_the_mean(split: Split, encoder: S
     sums = []
     for step in range(800):
         batch = batch_of(split, negatives=10, step=step)
-        columns, rates = torch.from_numpy(batch.columns), torch.from_numpy(batch.log_rates)
+        columns, rates = torch.from_numpy(batch.columns), torch.from_numpy(batch.log_rates[0])
         free = ~torch.from_numpy(history)[columns]
         sums.append(((weight[columns] @ state - rates).exp() * free).sum().item())
     assert np.mean(sums) == pytest.approx(whole.item(), abs=4 * np.std(sums) / 800**0.5)
@@ -97,17 +106,17 @@ def test_with_some_columns_the_sum_is_right_in_the_mean(split: Split, encoder: S
 def test_a_column_that_was_taken_has_no_gradient(split: Split, encoder: SequenceEncoder):
     batch = batch_of(split)
     everywhere = replace(batch, masked=np.ones_like(batch.masked))
-    loss = NextItem(RetrievalConfig())(encoder, everywhere, seed=0)
+    loss = retrieval_of(encoder, everywhere)
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_states_are_those_of_all_histories_at_once(split: Split, encoder: SequenceEncoder):
     batch = batch_of(split)
-    states, targets, owners = learned_states(encoder, batch, generator=None)
+    codes, learned = learned_codes(encoder, batch, prompted=None, generator=None)
     rows, places = np.nonzero(batch.targets >= 0)
-    torch.testing.assert_close(states, encoder.encode(torch.from_numpy(batch.items))[rows, places])
-    assert np.array_equal(targets, batch.targets[rows, places])
-    assert np.array_equal(owners, rows)
+    torch.testing.assert_close(codes, encoder.codes(torch.from_numpy(batch.items))[rows, places])
+    assert np.array_equal(learned.targets, batch.targets[rows, places])
+    assert np.array_equal(learned.owners, rows)
 
 
 def test_the_binary_loss_is_its_formula_and_leaves_out_what_was_taken():
@@ -120,7 +129,78 @@ def test_the_binary_loss_is_its_formula_and_leaves_out_what_was_taken():
 def test_a_loss_is_a_function_of_the_seed_and_nobody_learns_from_an_empty_batch(
     split: Split, encoder: SequenceEncoder, loss: str
 ):
-    objective, batch = NextItem(RetrievalConfig.model_validate({"loss": loss})), batch_of(split)
-    assert torch.equal(objective(encoder, batch, seed=4), objective(encoder, batch, seed=4))
+    config, batch = ObjectivesConfig.model_validate({"retrieval": {"loss": loss}}), batch_of(split)
+    once, again = (NextItem(config)(encoder, batch, seed=4) for _ in range(2))
+    assert torch.equal(once["retrieval"], again["retrieval"])
     nothing = replace(batch, targets=np.full_like(batch.targets, -1))
-    assert objective(encoder, nothing, seed=4).item() == 0
+    assert NextItem(config)(encoder, nothing, seed=4)["retrieval"].item() == 0
+
+
+def divided_encoder(split: Split, at: str) -> SequenceEncoder:
+    prompts, sequence = {"kind": "product", "at": at}, {"length": LENGTH, "dropout": 0}
+    page = {"kind": "sequence", "dim": 8, "output": "dot", "prompts": prompts, "sequence": sequence}
+    config = EncoderConfig.model_validate(page)
+    encoder = build_model(split.train, config, seed=0, division=Division(4, intent=True)).encoder
+    assert isinstance(encoder, SequenceEncoder)
+    return encoder
+
+
+def divided_batch(split: Split, clusters: Clusters, share: float, *, one_cluster: bool, negatives: int) -> HistoryBatch:
+    config = SamplingConfig(batch_size=40, negatives=negatives, positions=0.7, global_share=share)
+    make = HistoryMaker.prepare(split, config, clusters, length=LENGTH, seed=1, one_cluster=one_cluster)
+    return make(0)
+
+
+CLUSTERS = Clusters((np.arange(ITEMS) % 4).astype(np.int32), tuple("abcd"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("at", ["head", "inputs"])
+def test_over_all_items_a_divided_loss_is_the_softmax_in_the_targets_cluster_beside_the_global_share(
+    split: Split, share: float, at: str
+):
+    prompts = {"kind": "product", "at": at}
+    page = {
+        "kind": "sequence",
+        "dim": 8,
+        "output": "dot",
+        "prompts": prompts,
+        "sequence": {"length": LENGTH, "dropout": 0},
+    }
+    config = EncoderConfig.model_validate(page)
+    encoder = build_model(split.train, config, seed=0, division=Division(4, intent=True)).encoder
+    assert isinstance(encoder, SequenceEncoder)
+    for parameter in encoder.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) / 5
+    batch = divided_batch(split, CLUSTERS, share, one_cluster=at == "inputs", negatives=100)
+    found = retrieval_of(encoder, batch, temperature=0.5)
+    losses = []
+    for row, place in zip(*np.nonzero(batch.targets >= 0), strict=True):
+        target = batch.targets[row, place]
+        asked = torch.tensor([CLUSTERS.of[target]])
+        code = encoder.codes(torch.from_numpy(batch.items[row : row + 1]), clusters=asked.long())[:, place]
+        scores = (encoder.items.weight[:-1] @ encoder.ask(code, asked.long())[0] / 0.5).tolist()
+        weights = np.where(CLUSTERS.of == CLUSTERS.of[target], 1.0, share) * ~batch.masked[row]
+        rivals = sum(weight * math.exp(score) for weight, score in zip(weights, scores, strict=True))
+        losses.append(math.log(math.exp(scores[target]) + rivals) - scores[target])
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_what_places_foretell_of_clusters_knows_of_no_prompt(split: Split):
+    """At the inputs, where a prompt would tell the cluster of what comes next."""
+    prompts = {"kind": "product", "at": "inputs"}
+    page = {"kind": "sequence", "dim": 8, "prompts": prompts, "sequence": {"length": LENGTH, "dropout": 0}}
+    encoder = build_model(
+        split.train, EncoderConfig.model_validate(page), seed=0, division=Division(4, intent=True)
+    ).encoder
+    assert isinstance(encoder, SequenceEncoder)
+    assert encoder.intent is not None
+    encoder.intent.weights.data += torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    batch = divided_batch(split, CLUSTERS, 0.5, one_cluster=True, negatives=100)
+    before = NextItem(ObjectivesConfig())(encoder, batch, seed=0)
+    assert encoder.prompts is not None
+    for parameter in encoder.prompts.parameters():
+        parameter.data += 1.0
+    after = NextItem(ObjectivesConfig())(encoder, batch, seed=0)
+    assert torch.equal(before["intent"], after["intent"])
+    assert before["retrieval"] != after["retrieval"]

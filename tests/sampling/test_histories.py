@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from amity.clustering import Clusters
 from amity.errors import ConfigError, SplitError
 from amity.graph import Graph
-from amity.sampling import HistoryMaker, SamplingConfig, histories_before, histories_of
+from amity.sampling import HistoryBatch, HistoryMaker, SamplingConfig, histories_before, histories_of
 from amity.splitting import Split
 
 LENGTH = 12
@@ -141,3 +142,58 @@ def test_edges_without_times_and_friendships_have_no_histories(
         histories_of(split.train.with_edges((timeless,), split.train.messages))
     with pytest.raises(ConfigError, match="make a relation of two kinds the"):
         histories_of(make_random_friend_graph())
+
+
+UNEVEN = Clusters(np.array([0] * 16 + [1] * 9 + [2] * 4 + [3], np.int32), tuple("abcd"))
+
+
+def make_divided(split: Split, step: int, *, one_cluster: bool = False, **settings: object) -> HistoryBatch:
+    config = SamplingConfig.model_validate({"batch_size": 16, "negatives": 10} | settings)
+    return HistoryMaker.prepare(split, config, UNEVEN, length=LENGTH, seed=3, one_cluster=one_cluster)(step)
+
+
+@pytest.mark.parametrize("negatives", [10, 1000])
+def test_one_cluster_leaves_batches_as_they_are(split: Split, negatives: int):
+    config = SamplingConfig(batch_size=16, negatives=negatives, global_share=0.0)
+    one = HistoryMaker.prepare(split, config, Clusters(np.zeros(30, np.int32), ("a",)), length=LENGTH, seed=3)
+    for name in ("items", "targets", "columns", "masked", "log_rates"):
+        assert np.array_equal(getattr(one(5), name), getattr(make(split, 5, negatives=negatives), name))
+
+
+def test_each_target_knows_its_cluster(split: Split):
+    batch = make_divided(split, 2)
+    there = batch.targets >= 0
+    assert np.array_equal(batch.clusters[there], UNEVEN.of[batch.targets[there]])
+    assert (batch.clusters[~there] == -1).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_columns_of_a_divided_batch_are_drawn_as_often_as_their_rates_say(split: Split, share: float):
+    """Of its own cluster a column counts once in the mean, of others as often as the global share says."""
+    steps, found = 3000, np.zeros((4, 30))
+    for step in range(steps):
+        batch = make_divided(split, step, global_share=share)
+        found[:, batch.columns] += np.exp(-batch.log_rates)
+    expected = np.where(np.arange(4)[:, None] == UNEVEN.of, 1.0, share)
+    np.testing.assert_allclose(found / steps, expected, atol=0.15)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_with_all_items_as_columns_only_the_weight_of_other_clusters_is_lowered(split: Split, share: float):
+    batch = make_divided(split, 0, negatives=1000, global_share=share)
+    weights = np.exp(-batch.log_rates)
+    np.testing.assert_allclose(weights, np.where(np.arange(4)[:, None] == UNEVEN.of, 1.0, share), rtol=1e-6)
+
+
+def test_a_history_that_learns_in_one_cluster_learns_from_its_targets_alone_and_from_each_as_often(split: Split):
+    taken, whole = np.zeros(4), np.zeros(4)
+    for step in range(400):
+        batch, before = make_divided(split, step, one_cluster=True), make_divided(split, step)
+        expected = np.where(before.clusters == batch.prompted[:, None], before.targets, -1)
+        assert np.array_equal(batch.targets, expected)
+        assert np.array_equal(batch.clusters, before.clusters)
+        taken += np.bincount(batch.prompted, minlength=4)
+        known = [row[row >= 0] for row in before.clusters]
+        shares = [np.bincount(row, minlength=4) / len(row) for row in known]
+        whole += np.sum(shares, axis=0)
+    np.testing.assert_allclose(taken / taken.sum(), whole / whole.sum(), atol=0.02)

@@ -1,5 +1,6 @@
 """Training on histories repeats itself, goes on where it was stopped, sees nothing held out, and learns an order."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from amity.clustering import Clusters, undivided
 from amity.embedding import AtHand, embed_graph
 from amity.encoder import EncoderConfig, Model
+from amity.errors import ConfigError
+from amity.evaluation import EvaluationConfig, evaluate
+from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
+from amity.pipeline.validation import validation
+from amity.retrieval import DividedRetriever
 from amity.sampling import SamplingConfig, histories_before
 from amity.splitting import Split
 from amity.training import Journal, Recipe, TrainingConfig, loop, train_model
@@ -143,3 +150,86 @@ def test_a_planted_order_is_learned(planted: Split, loss: str, sampling: dict):
     model = train_model(planted, recipe(loss, sampling=sampling, steps=150), seed=0, validate=rising())
     assert hits(model, planted, 1) > 0.6
     assert hits(train_model(planted, recipe(loss, steps=0), seed=0, validate=rising()), planted, 1) < 0.2
+
+
+def divided_recipe(kind: str, at: str, **training: float) -> Recipe:
+    """Three clusters of forty items."""
+    whole = recipe(**training)
+    encoder = EncoderConfig.model_validate(whole.encoder.model_dump() | {"prompts": {"kind": kind, "at": at}})
+    clusters = Clusters((np.arange(ITEMS) % 3).astype(np.int32), tuple("abc"))
+    return replace(whole, encoder=encoder, clusters=clusters)
+
+
+WAYS = [
+    ("none", "head"),
+    ("product", "head"),
+    ("token", "head"),
+    ("mmoe", "head"),
+    ("product", "inputs"),
+    ("token", "inputs"),
+]
+
+
+def losses_of(split: Split, one: Recipe, folder: Path) -> list[dict]:
+    journal = Journal(folder / "checkpoint", folder / "log.jsonl")
+    folder.mkdir()
+    train_model(split, one, seed=1, validate=rising(), journal=journal)
+    return [json.loads(line) for line in journal.log.read_text().splitlines()]
+
+
+def test_training_in_one_cluster_is_training_undivided_to_the_bit(split: Split):
+    one = replace(recipe(), clusters=undivided(ITEMS))
+    trained = (parameters(train_model(split, each, seed=1, validate=rising())) for each in (recipe(), one))
+    assert_same(*trained)
+
+
+@pytest.mark.parametrize("at", ["head", "inputs"])
+def test_the_first_loss_of_a_divided_training_does_not_hang_on_how_clusters_are_prompted(
+    split: Split, tmp_path: Path, at: str
+):
+    ways = [kind for kind, place in WAYS if place == at and kind != "none"]
+    found = {kind: losses_of(split, divided_recipe(kind, at), tmp_path / kind) for kind in ways}
+    assert len({entries[0]["retrieval"] for entries in found.values()}) == 1
+    assert len({entries[-1]["retrieval"] for entries in found.values()}) == len(ways)
+    for entries in found.values():
+        assert entries[0]["intent"] == pytest.approx(np.log(3), rel=1e-5)
+        assert all(np.isfinite(entry["loss"]) for entry in entries)
+    if at == "head":
+        plain = losses_of(split, divided_recipe("none", "head"), tmp_path / "none")
+        assert plain[0]["retrieval"] == found["product"][0]["retrieval"]
+
+
+@pytest.mark.parametrize(("kind", "at"), WAYS)
+def test_a_divided_training_repeats_itself_and_its_embeddings_ask_every_cluster(split: Split, kind: str, at: str):
+    one = divided_recipe(kind, at)
+    once, again = (train_model(split, one, seed=1, validate=rising()) for _ in range(2))
+    assert_same(parameters(once), parameters(again))
+    told = AtHand(histories=histories_before(split, split.test))
+    made = embed_graph(once, split.train, at_hand=told)
+    assert made.intent is not None
+    np.testing.assert_allclose(made.intent.sum(1), 1, rtol=1e-5)
+    assert (made.asking is None) == (kind == "none")
+    for cluster in range(3) if made.asking is not None else ():
+        first = split.train.queries.rows.start
+        assert not np.allclose(made.asking[cluster], made.vectors[split.train.queries.rows], atol=1e-4)
+        np.testing.assert_array_equal(made.asked(np.array([first + 2]), cluster=cluster), made.asking[cluster, [2]])
+
+
+@pytest.mark.parametrize(("kind", "at"), WAYS)
+def test_validation_asks_every_cluster_by_what_came_before(split: Split, kind: str, at: str):
+    one = divided_recipe(kind, at)
+    model = train_model(split, one, seed=1, validate=rising())
+    found = validation(split, one, seed=0)(model)
+    made = embed_graph(model, split.train, at_hand=AtHand(histories=histories_before(split, split.valid)))
+    assert one.clusters is not None
+    retriever = DividedRetriever.build(made, one.clusters, IndexConfig(kind="exact"))
+    retriever = replace(retriever, temperature=one.objectives.retrieval.temperature)
+    config = EvaluationConfig(queries=2000, k=(50,), headline=50)
+    whole = evaluate(retriever, split.train, split.valid, config).values["recall@50"].mean()
+    assert found == pytest.approx(whole, abs=1e-9)
+
+
+def test_the_binary_loss_in_clusters_is_refused(split: Split):
+    one = replace(recipe("bce"), clusters=Clusters((np.arange(ITEMS) % 3).astype(np.int32), tuple("abc")))
+    with pytest.raises(ConfigError, match="The binary loss knows no clusters"):
+        train_model(split, one, seed=1, validate=rising())

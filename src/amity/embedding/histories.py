@@ -34,9 +34,12 @@ def embed_nodes(
 
 @torch.no_grad()
 def codes_after(
-    encoder: SequenceEncoder, histories: Histories, queries: Int64[ndarray, "queries"]
+    encoder: SequenceEncoder, histories: Histories, queries: Int64[ndarray, "queries"], *, cluster: int | None = None
 ) -> Float[Tensor, "queries dim"]:
-    """The codes of some who ask, counted among all who do: the states after their histories."""
+    """The codes of some who ask, counted among all who do: the states after their histories.
+
+    With a cluster they are prompted for it at the inputs, if prompts are there.
+    """
     device, length = encoder.positions.device, encoder.config.sequence.length
     codes = torch.zeros(len(queries), encoder.dim)
     order = np.argsort(histories.lengths()[queries], kind="stable")
@@ -45,16 +48,25 @@ def codes_after(
         latest = histories.latest(queries[places], length - 1)
         taken = np.count_nonzero((latest >= 0).any(0))
         items = np.concatenate([np.full((len(places), 1), -1), latest[:, length - 1 - taken :]], axis=1)
-        codes[torch.from_numpy(places)] = encoder.codes(torch.from_numpy(items).to(device))[:, -1].cpu()
+        clusters = None if cluster is None else torch.full((len(places),), cluster, device=device)
+        reached = encoder.codes(torch.from_numpy(items).to(device), clusters=clusters)
+        codes[torch.from_numpy(places)] = reached[:, -1].cpu()
     return codes
 
 
 def ask_after(
-    encoder: SequenceEncoder, learned: Learned, histories: Histories, queries: Int64[ndarray, "queries"]
+    encoder: SequenceEncoder, learned: Learned, histories: Histories, queries: Int64[ndarray, "queries"], *, first: int
 ) -> None:
-    """Fill what follows from the histories of some who ask, counted among all who do, in the order given."""
-    codes = codes_after(encoder, histories, queries)
-    learned.write(learned.queries.start, codes, torch.ones(len(codes)))
+    """Fill what follows from the histories of some who ask, counted among all who do, from row `first` on.
+
+    With prompts at the inputs that is a pass of the encoder for each cluster.
+    """
+    learned.write(first, codes_after(encoder, histories, queries), torch.ones(len(queries)))
+    if encoder.prompted_inputs:
+        for cluster, rows in enumerate(learned.asking):
+            asked = encoder.scale(codes_after(encoder, histories, queries, cluster=cluster))
+            place = first - learned.queries.start
+            rows.write(place, place + len(queries), asked)
 
 
 @torch.no_grad()
@@ -68,8 +80,8 @@ def fill_from_histories(model: Model, graph: Graph, learned: Learned, histories:
             learned.vectors.write(first, first + len(nodes), torch.from_numpy(_of_candidates(model, graph, nodes)))
             progress.advance(len(nodes))
         for first in range(0, len(asking), chunk):
-            codes = codes_after(encoder, histories, np.arange(first, min(first + chunk, len(asking))))
-            learned.write(asking.start + first, codes, torch.ones(len(codes)))
+            queries = np.arange(first, min(first + chunk, len(asking)))
+            ask_after(encoder, learned, histories, queries, first=asking.start + first)
 
 
 @torch.no_grad()

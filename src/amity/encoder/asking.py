@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from amity.encoder.config import EncoderConfig
 from amity.encoder.intent import IntentHead
-from amity.encoder.prompts import Division, make_head
+from amity.encoder.prompts import Division, PromptedInputs, make_prompts
 
 HEADS = 0x4EAD
 """Keeps the draws of heads apart from others under the same seed, so that these do not hang on clusters."""
@@ -20,13 +20,18 @@ class AskingEncoder(nn.Module):
         super().__init__()
         self.config, self.division = config, division
         clusters, generator = division.clusters, torch.Generator().manual_seed(seed ^ HEADS)
-        self.prompts = make_head(config.prompts, clusters=clusters, dim=config.dim, generator=generator)
+        self.prompts = make_prompts(config.prompts, clusters=clusters, dim=config.dim, generator=generator)
         self.intent = IntentHead(clusters, config.dim) if division.intent else None
 
     @property
     def dim(self) -> int:
         """Width of the vectors."""
         return self.config.dim
+
+    @property
+    def prompted_inputs(self) -> bool:
+        """Whether prompts change what enters the encoder, so that each cluster takes a pass of its own."""
+        return isinstance(self.prompts, PromptedInputs)
 
     @property
     def num_asked(self) -> int:
@@ -45,8 +50,12 @@ class AskingEncoder(nn.Module):
     def ask(
         self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
     ) -> Float[Tensor, "queries dim"]:
-        """The vectors with which queries ask a cluster each, as training compares them."""
-        return self.scale(codes if self.prompts is None else self.prompts(codes, clusters))
+        """The vectors with which queries ask a cluster each, as training compares them.
+
+        Where prompts are at the inputs, the codes are to be those of an encoder that was prompted so.
+        """
+        prompted = self.prompts is not None and not self.prompted_inputs
+        return self.scale(self.prompts(codes, clusters) if prompted else codes)
 
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]

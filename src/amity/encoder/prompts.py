@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
+from amity.errors import ConfigError
 from amity.section import Section
 
 TOKEN_SCALE = 0.1
@@ -111,15 +112,62 @@ class ExpertsHead(nn.Module):
 PromptedHead = ProductHead | TokenHead | ExpertsHead
 
 
-def make_head(config: PromptsConfig, *, clusters: int, dim: int, generator: Generator) -> PromptedHead | None:
-    """The head that a config calls for; none where prompts are off or there is nothing to tell apart."""
+class ProductInputs(nn.Module):
+    """A prompt t_k for each cluster, multiplied into all that enters the encoder: t_k ⊙ s_j, as published; t_k = 1."""
+
+    def __init__(self, clusters: int, dim: int) -> None:
+        super().__init__()
+        self.prompts = nn.Parameter(torch.ones(clusters, dim))
+
+    def forward(
+        self,
+        first: Float[Tensor, "users length dim"],
+        start: Bool[Tensor, "users length"],  # noqa: ARG002 (the signature of all prompts at the inputs)
+        clusters: Int64[Tensor, "users"],
+    ) -> Float[Tensor, "users length dim"]:
+        """What enters at each place of histories, each prompted for a cluster."""
+        return first * self.prompts[clusters][:, None]
+
+
+class TokenInputs(nn.Module):
+    """A token v_k for each cluster before the history: added to the start, which all places hear; v_k = 0 at first."""
+
+    def __init__(self, clusters: int, dim: int) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.zeros(clusters, dim))
+
+    def forward(
+        self,
+        first: Float[Tensor, "users length dim"],
+        start: Bool[Tensor, "users length"],
+        clusters: Int64[Tensor, "users"],
+    ) -> Float[Tensor, "users length dim"]:
+        """What enters at each place of histories, each prompted for a cluster."""
+        return first + start[..., None] * self.tokens[clusters][:, None]
+
+
+PromptedInputs = ProductInputs | TokenInputs
+
+
+def make_prompts(
+    config: PromptsConfig, *, clusters: int, dim: int, generator: Generator
+) -> PromptedHead | PromptedInputs | None:
+    """The prompts that a config calls for; none where they are off or there is nothing to tell apart.
+
+    Raises `ConfigError` for experts at the inputs.
+    """
     if clusters == 1 or config.kind == "none":
         return None
-    if config.kind == "product":
-        return ProductHead(clusters, dim, generator=generator)
-    if config.kind == "token":
-        return TokenHead(clusters, dim, generator=generator)
-    return ExpertsHead(clusters, dim, experts=config.experts, generator=generator)
+    if config.kind == "mmoe" and config.at == "inputs":
+        raise ConfigError(
+            'A mixture of experts stands behind the encoder (`encoder.prompts.kind` is "mmoe"), but '
+            '`encoder.prompts.at` is "inputs". Set it to "head".'
+        )
+    if config.kind == "mmoe":
+        return ExpertsHead(clusters, dim, experts=config.experts, generator=generator)
+    if config.at == "inputs":
+        return {"product": ProductInputs, "token": TokenInputs}[config.kind](clusters, dim)
+    return {"product": ProductHead, "token": TokenHead}[config.kind](clusters, dim, generator=generator)
 
 
 def _matrix(rows: int, columns: int, generator: Generator) -> nn.Parameter:

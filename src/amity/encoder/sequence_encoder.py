@@ -49,29 +49,30 @@ class SequenceEncoder(AskingEncoder):
         self,
         items: Int64[Tensor, "users length"],
         *,
-        prompt: Float[Tensor, "users dim"] | None = None,
+        clusters: Int64[Tensor, "users"] | None = None,
         generator: Generator | None = None,
     ) -> Float[Tensor, "users length dim"]:
         """The vector at each place of some histories, that of a user at the last: see `codes`."""
-        return self.scale(self.codes(items, prompt=prompt, generator=generator))
+        return self.scale(self.codes(items, clusters=clusters, generator=generator))
 
     def codes(
         self,
         items: Int64[Tensor, "users length"],
         *,
-        prompt: Float[Tensor, "users dim"] | None = None,
+        clusters: Int64[Tensor, "users"] | None = None,
         generator: Generator | None = None,
     ) -> Float[Tensor, "users length dim"]:
         """The state at each place of some histories, at most `length` places, that of a user at the last.
 
         `items` are positions among the candidates, oldest first, -1 on the left for places before the first item;
-        the last of these is the start, and one that stands alone is told as the start is. A `prompt` is multiplied
-        into what enters at each place but for the position: t ⊙ s_j. With a generator, as in training, entries are
-        dropped at random.
+        the last of these is the start, and one that stands alone is told as the start is. With `clusters`, and prompts
+        at the inputs, what enters but for the position is prompted for a cluster each. With a generator, as in
+        training, entries are dropped at random.
         """
         missing = items < 0
         first = self.items(items.masked_fill(missing, len(self.items.weight) - 1)) * self.dim**0.5
-        first = first if prompt is None else first * prompt[:, None]
+        if clusters is not None and self.prompted_inputs and self.prompts is not None:
+            first = self.prompts(first, missing, clusters)
         states = first + self.positions[-items.shape[1] :] * ~missing[..., None]
         seen, rate = attended(missing), self.config.sequence.dropout
         states = _drop(states, rate, generator)

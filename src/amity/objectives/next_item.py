@@ -1,5 +1,6 @@
 """Retrieval from histories: at each place the item that comes next, against items that were never taken."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
 from amity.encoder import SequenceEncoder
-from amity.objectives.retrieval import RetrievalConfig
+from amity.objectives.intent import intent_loss
+from amity.objectives.multitask import ObjectivesConfig
 from amity.objectives.step import generator_of
 from amity.sampling import HistoryBatch
 
@@ -16,58 +18,111 @@ AT_ONCE = 128
 """Places whose scores are in memory at once: those of 4,000 columns stay in the cache."""
 
 
-class NextItem(nn.Module):
-    """The objective; it has no head."""
+UNPROMPTED = 8
+"""Where prompts are at the inputs, intent is learned from one history in so many."""
 
-    def __init__(self, config: RetrievalConfig) -> None:
+
+class NextItem(nn.Module):
+    """The objective, and that of intent beside it; neither has a head that is not the encoder's."""
+
+    def __init__(self, config: ObjectivesConfig) -> None:
         super().__init__()
         self.config = config
 
-    def forward(self, encoder: SequenceEncoder, batch: HistoryBatch, *, seed: int) -> Float[Tensor, ""]:
-        """The mean of the losses of the places that are learned from."""
-        device = encoder.positions.device
-        states, targets, owners = learned_states(encoder, batch, generator=generator_of(seed, "encoder"))
+    def forward(self, encoder: SequenceEncoder, batch: HistoryBatch, *, seed: int) -> dict[str, Float[Tensor, ""]]:
+        """The mean loss of the places that are learned from, and that of intent where the encoder learns it."""
+        prompted, generator = torch.from_numpy(batch.prompted), generator_of(seed, "encoder")
+        codes, places = learned_codes(encoder, batch, prompted=prompted, generator=generator)
+        found = {"retrieval": self._retrieval(encoder, batch, encoder.ask(codes, places.clusters), places, seed)}
+        if encoder.intent is not None:
+            shaping, clusters = self.config.intent.reaches_encoder, places.clusters
+            if encoder.prompted_inputs:
+                codes, clusters = self._unprompted(encoder, batch)
+            logits = encoder.intent(codes if shaping else codes.detach())
+            found["intent"] = intent_loss(logits, clusters) if len(codes) else logits.sum()
+        return found
+
+    def _unprompted(self, encoder: SequenceEncoder, batch: HistoryBatch) -> tuple[Tensor, Tensor]:
+        """Codes that know of no cluster, at places of some histories, and the clusters of all that follows there.
+
+        A prompt would tell them what they are to foretell; a pass of their own for all histories would cost too much.
+        """
+        some = slice(None, None, UNPROMPTED)
+        whole = replace(batch, items=batch.items[some], targets=batch.clusters[some], clusters=batch.clusters[some])
+        with torch.set_grad_enabled(self.config.intent.reaches_encoder):
+            codes, places = learned_codes(encoder, whole, prompted=None, generator=None)
+        return codes, places.clusters
+
+    def _retrieval(
+        self,
+        encoder: SequenceEncoder,
+        batch: HistoryBatch,
+        states: Float[Tensor, "places dim"],
+        places: "Places",
+        seed: int,
+    ) -> Float[Tensor, ""]:
+        device, config = states.device, self.config.retrieval
         columns = encoder.vectors_of(torch.from_numpy(batch.columns).to(device))
-        masked = torch.from_numpy(batch.masked).to(device)
-        true = (states * encoder.vectors_of(targets)).sum(1) / self.config.temperature
-        if self.config.loss == "bce":
+        masked, owners = torch.from_numpy(batch.masked).to(device), places.owners
+        true = (states * encoder.vectors_of(places.targets)).sum(1) / config.temperature
+        if config.loss == "bce":
             drawn = torch.randint(len(columns), owners.shape, generator=generator_of(seed, "negatives")).to(device)
-            false = (states * columns[drawn]).sum(1) / self.config.temperature
+            false = (states * columns[drawn]).sum(1) / config.temperature
             return bce_loss(true, false, masked[owners, drawn])
-        log_rates = torch.from_numpy(batch.log_rates).to(device) * self.config.logq
-        return softmax_loss(states / self.config.temperature, columns, true, log_rates, (masked, owners))
+        log_rates = torch.from_numpy(batch.log_rates).to(device)
+        log_rates = log_rates if config.logq else torch.where(log_rates.isinf(), log_rates, 0.0)
+        return softmax_loss(states / config.temperature, columns, true, (log_rates, places.clusters), (masked, owners))
 
 
-def learned_states(
-    encoder: SequenceEncoder, batch: HistoryBatch, *, generator: Generator | None
-) -> tuple[Float[Tensor, "places dim"], Int64[Tensor, "places"], Int64[Tensor, "places"]]:
-    """The state at each place that is learned from, the item that follows it, and whose history it is of."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places that a step learns from."""
+
+    targets: Int64[Tensor, "places"]
+    """What follows each of them."""
+    clusters: Int64[Tensor, "places"]
+    """In which cluster that is."""
+    owners: Int64[Tensor, "places"]
+    """Whose history it is, a row of the batch."""
+
+
+def learned_codes(
+    encoder: SequenceEncoder,
+    batch: HistoryBatch,
+    *,
+    prompted: Int64[Tensor, "histories"] | None,
+    generator: Generator | None,
+) -> tuple[Float[Tensor, "places dim"], Places]:
+    """The code at each place that is learned from, where each history may be prompted for a cluster at the inputs."""
     device = encoder.positions.device
     items, targets = torch.from_numpy(batch.items), torch.from_numpy(batch.targets)
-    states = []
+    codes = []
     for rows, places in batch.alike():
-        reached = encoder.encode(items[rows, places].to(device), generator=generator)
-        states.append(reached[(targets[rows, places] >= 0).to(device)])
+        clusters = None if prompted is None else prompted[rows].to(device)
+        reached = encoder.codes(items[rows, places].to(device), clusters=clusters, generator=generator)
+        codes.append(reached[(targets[rows, places] >= 0).to(device)])
     owners, places = (targets >= 0).nonzero(as_tuple=True)
-    return torch.cat(states), targets[owners, places].to(device), owners.to(device)
+    clusters = torch.from_numpy(batch.clusters)[owners, places]
+    return torch.cat(codes), Places(*(one.to(device) for one in (targets[owners, places], clusters, owners)))
 
 
 def softmax_loss(
     states: Float[Tensor, "places dim"],
     columns: Float[Tensor, "columns dim"],
     true: Float[Tensor, "places"],
-    log_rates: Float[Tensor, "columns"],
+    log_rates: tuple[Float[Tensor, "clusters columns"], Int64[Tensor, "places"]],
     taken: tuple[Bool[Tensor, "histories columns"], Int64[Tensor, "places"]],
 ) -> Float[Tensor, ""]:
     """The mean softmax cross-entropy of what came next, whose scores s are `true`, among columns.
 
         -log exp(s) / (exp(s) + Σ_{c not taken} exp(h · c - log r_c))
 
-    `log_rates` is log r, how often a column is drawn: with all candidates as columns r is 1 and the softmax whole, and
-    with some its sum is right in the mean. `taken` says which columns each history holds, and whose history each place
+    `log_rates` is log r, how often a column is drawn, for each cluster, and the cluster of each place: with all
+    candidates as columns r is 1 and the softmax whole, and with some its sum is right in the mean; a column whose r is
+    infinite plays no part. `taken` says which columns each history holds, and whose history each place
     is of; what came next is itself of the history, so that its own column never stands against it.
     """
-    return _Softmax.apply(states, columns, true, -log_rates, *taken)  # pyright: ignore[reportReturnType]
+    return _Softmax.apply(states, columns, true, -log_rates[0], log_rates[1], *taken)  # pyright: ignore[reportReturnType]
 
 
 class _Softmax(torch.autograd.Function):
@@ -78,12 +133,13 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, columns: Tensor, true: Tensor, shifts: Tensor, *taken: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        masked, owners = taken
+        clusters, masked, owners = taken
         by_states, by_columns, by_true = torch.empty_like(states), torch.zeros_like(columns), torch.empty_like(true)
         loss = true.new_zeros(())
         for first in range(0, len(states), AT_ONCE):
             rows = slice(first, first + AT_ONCE)
-            scores = torch.addmm(shifts, states[rows], columns.T).masked_fill_(masked[owners[rows]], -torch.inf)
+            shift = shifts if len(shifts) == 1 else shifts[clusters[rows]]
+            scores = torch.addmm(shift, states[rows], columns.T).masked_fill_(masked[owners[rows]], -torch.inf)
             totals = torch.logaddexp(true[rows], scores.logsumexp(1))
             loss += (totals - true[rows]).sum()
             chances = scores.sub_(totals[:, None]).exp_()
@@ -96,7 +152,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return *(gradient * given for gradient in ctx.saved_tensors), None, None, None
+        return *(gradient * given for gradient in ctx.saved_tensors), None, None, None, None
 
 
 def bce_loss(

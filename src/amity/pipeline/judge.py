@@ -58,7 +58,7 @@ class Judge:
         learned = Learned.of_queries(encoder, len(pool.queries))
         if isinstance(encoder, SequenceEncoder):
             told = histories_before(split, split.valid)
-            ask_after(encoder, learned, told, pool.queries - split.train.queries.first)
+            ask_after(encoder, learned, told, pool.queries - split.train.queries.first, first=0)
             vectors = embed_nodes(model, split.train, told, pool.candidates)
         elif len(pool.candidates) == split.train.candidates.count:
             made = embed_graph(model, split.train, None, config, device=next(encoder.parameters()).device)

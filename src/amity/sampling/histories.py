@@ -7,16 +7,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
+from amity.clustering import Clusters, undivided
 from amity.errors import ConfigError, SplitError
 from amity.graph import Adjacency, Graph
 from amity.sampling.batch import NEGATIVES, ORDER, SamplingConfig
 from amity.sampling.draws import keyed
+from amity.sampling.locality import Locality
 from amity.sampling.negatives import mask_known
 from amity.sampling.numbering import number
 from amity.sampling.order import shuffled
 from amity.splitting import HeldOut, Split
 
-POSITIONS = 18
+POSITIONS, CLUSTERS = 18, 19
 """What the seed is used for here, beside the order of the queries and the negatives."""
 ALIKE = 32
 """Histories that are computed together, no longer than the longest of them."""
@@ -55,8 +57,13 @@ class HistoryBatch:
     """Items that all places are compared with, distinct and ascending."""
     masked: Bool[ndarray, "histories columns"]
     """Where a column is anywhere in the history."""
-    log_rates: Float32[ndarray, "columns"]
-    """Log of the share of the candidates that are columns, for logQ."""
+    log_rates: Float32[ndarray, "clusters columns"]
+    """For a target in each cluster, log of how often each column is drawn, for logQ: infinite where it is not compared
+    with the column. One row where the candidates are not divided."""
+    clusters: Int64[ndarray, "histories length"]
+    """The cluster of what follows each place, whether or not it is learned there; -1 where nothing does."""
+    prompted: Int64[ndarray, "histories"]
+    """The cluster in which each history learns, where that is one alone; else 0."""
 
     def alike(self) -> Iterator[tuple[slice, slice]]:
         """Rows and places that cover all histories, with few places that are empty."""
@@ -78,12 +85,30 @@ class HistoryMaker:
     seed: int
     askers: Int64[ndarray, "askers"]
     """The queries that have a history."""
+    locality: Locality
+    """How the candidates are divided."""
+    one_cluster: bool
+    """Whether a history learns in one cluster at a time."""
 
     @classmethod
-    def prepare(cls, split: Split, config: SamplingConfig, *, length: int, seed: int) -> "HistoryMaker":
-        """Order the train edges; raises `ConfigError` where they have no order."""
-        histories = histories_of(split.train)
-        return cls(split, config, histories, length, seed, np.flatnonzero(histories.lengths()))
+    def prepare(
+        cls,
+        split: Split,
+        config: SamplingConfig,
+        clusters: Clusters | None = None,
+        *,
+        length: int,
+        seed: int,
+        one_cluster: bool = False,
+    ) -> "HistoryMaker":
+        """Order the train edges; raises `ConfigError` where they have no order.
+
+        Without clusters there is one, which holds all candidates.
+        """
+        histories, candidates = histories_of(split.train), split.train.candidates
+        rows = range(candidates.first, candidates.first + candidates.count)
+        locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
+        return cls(split, config, histories, length, seed, np.flatnonzero(histories.lengths()), locality, one_cluster)
 
     def __call__(self, step: int) -> HistoryBatch:
         """The batch of a step: a pure function of the split, the section, the seed and the step.
@@ -96,23 +121,24 @@ class HistoryMaker:
         queries = queries[np.argsort(self.histories.lengths()[queries], kind="stable")]
         targets = self.histories.latest(queries, self.length)
         items = np.concatenate([np.full((size, 1), -1), targets[:, :-1]], axis=1)
-        columns = self._columns(step)
+        targets = self._some(targets, step)
+        clusters = np.where(targets >= 0, self.locality.clusters.of[targets], -1).astype(np.int64)
+        prompted = np.zeros(size, np.int64)
+        if self.one_cluster:
+            prompted = self._draw_clusters(clusters, step)
+            targets = np.where(clusters == prompted[:, None], targets, -1)
+        present, key = np.unique(clusters[targets >= 0]), int(keyed(self._seed(NEGATIVES), step, 0))
+        columns, log_rates = self.locality.draw_columns(present, self.config.negatives, seed=key)
         rows, slots, _ = number(_NONE, _NONE, columns + graph.candidates.first)
         askers, none = queries + graph.queries.first, np.full(size, -1)
-        return HistoryBatch(
-            step,
-            items,
-            self._some(targets, step),
-            columns,
-            masked=mask_known(graph.target.adjacency, askers, (rows, slots), none),
-            log_rates=np.full(len(columns), np.log(len(columns) / graph.candidates.count), np.float32),
-        )
+        masked = mask_known(graph.target.adjacency, askers, (rows, slots), none)
+        return HistoryBatch(step, items, targets, columns, masked, log_rates, clusters, prompted)
 
-    def _columns(self, step: int) -> Int64[ndarray, "columns"]:
-        """So many candidates, each set of them as likely; all of them where that is not fewer."""
-        count = self.split.train.candidates.count
-        places = np.arange(min(self.config.negatives, count))
-        return np.sort(shuffled(places, size=count, seed=int(keyed(self._seed(NEGATIVES), step, 0))))
+    def _draw_clusters(self, clusters: Int64[ndarray, "histories length"], step: int) -> Int64[ndarray, "histories"]:
+        """For each history the cluster of one of its targets, each target as likely; 0 where there is none."""
+        draw = np.random.default_rng(int(keyed(self._seed(CLUSTERS), step, 0)) & 0x7FFFFFFFFFFFFFFF)
+        chosen = np.where(clusters >= 0, draw.random(clusters.shape), -1.0).argmax(1)
+        return np.maximum(clusters[np.arange(len(clusters)), chosen], 0)
 
     def _some(self, targets: ndarray, step: int) -> Int64[ndarray, "histories length"]:
         """The share of the targets that is learned from."""

@@ -10,7 +10,7 @@ which λ = 1 makes the undivided one, and λ = 0 that of paper B's tasks (arXiv 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numpy import ndarray
 
 from amity.clustering import Clusters
@@ -18,6 +18,7 @@ from amity.graph import Adjacency
 from amity.kernels import kernel
 from amity.sampling.draws import choose, keyed
 from amity.sampling.negatives import uniform_nodes
+from amity.sampling.order import shuffled
 
 LOCAL = 0x10CA1
 """Keeps the draws within clusters apart from other draws under the same seed."""
@@ -74,6 +75,31 @@ class Locality:
         per_candidate[present] += quotas / sizes
         inside = _draw_members(self.members.indptr, self.members.indices, (present, quotas), (seed ^ LOCAL, step))
         return Negatives(uniform_nodes(whole, self.rows, seed=seed, step=step), inside, per_candidate)
+
+    def draw_columns(
+        self, present: Int64[ndarray, "present"], count: int, *, seed: int
+    ) -> tuple[Int64[ndarray, "columns"], Float32[ndarray, "clusters columns"]]:
+        """Draw up to `count` distinct candidates, as ascending positions; for each cluster, log of how often each is.
+
+        The global share is drawn from all, the others from the clusters that are `present`, as in `draw`. The rate is
+        infinite where a column is not for rows of the cluster, so that it weighs nothing for them. Where there are no
+        more candidates than `count`, all are columns, and what a row learns of its own cluster is the whole softmax.
+        """
+        size, inside = len(self.rows), np.zeros(self.clusters.count)
+        drawn = np.arange(size)
+        columns = drawn
+        if count < size:
+            drawn = shuffled(np.arange(round(self.share * count)), size=size, seed=seed)
+            sizes = self.members.degrees_of(present)
+            quotas = even_quotas(count - len(drawn), sizes)
+            own = _draw_members(self.members.indptr, self.members.indices, (present, quotas), (seed ^ LOCAL, 0))
+            columns = np.union1d(drawn, own - self.rows.start)
+            inside[present] = quotas / sizes
+        of, whole = self.clusters.of[columns], len(drawn) / size
+        home = whole + inside[of] - whole * inside[of]
+        elsewhere = np.where(np.isin(columns, drawn), whole / self.share if self.share else np.inf, np.inf)
+        clusters = np.arange(self.clusters.count)[:, None]
+        return columns, np.log(np.where(clusters == of, home, elsewhere)).astype(np.float32)
 
     def abroad(
         self, targets: Int64[ndarray, "queries"], columns: Int64[ndarray, "candidates"]
