@@ -54,8 +54,9 @@ class AskingEncoder(nn.Module):
 
         Where prompts are at the inputs, the codes are to be those of an encoder that was prompted so.
         """
-        prompted = self.prompts is not None and not self.prompted_inputs
-        return self.scale(self.prompts(codes, clusters) if prompted else codes)
+        if self.prompts is None or self.prompted_inputs:
+            return self.scale(codes)
+        return self.scale(self.prompts(codes, clusters))
 
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]

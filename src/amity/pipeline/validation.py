@@ -87,7 +87,7 @@ def as_validated(retriever: Asked, model: Model, split: Split) -> Asked:
         return retriever
     embeddings, queries = retriever.embeddings, split.train.queries
     learned = Learned.of_queries(model.encoder, queries.count)
-    ask_after(model.encoder, learned, histories_before(split, split.valid), np.arange(queries.count))
+    ask_after(model.encoder, learned, histories_before(split, split.valid), np.arange(queries.count), first=0)
     vectors, asking = np.array(embeddings.vectors), embeddings.asking
     vectors[queries.rows, : model.encoder.dim] = learned.vectors.array
     if asking is not None:
