@@ -19,6 +19,7 @@ from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
 from amity.training.loop import last_step, validation_steps
+from amity.training.recipe import step_factor
 from amity.training.step import batch_maker
 from laws import EVERYWHERE
 
@@ -319,6 +320,23 @@ def test_intent_is_learned_at_every_step_of_a_divided_training_and_leaves_the_co
     shaping = ObjectivesConfig.model_validate(steady.objectives.model_dump() | {"intent": {"reaches_encoder": True}})
     shaped = parameters(train_model(split, replace(steady, objectives=shaping), seed=1, validate=rising()))
     assert not torch.equal(shaped["tokens"], kept["tokens"])
+
+
+def test_the_step_size_stays_and_then_falls_to_nothing():
+    settings = TrainingConfig(steps=100, cooling=0.25)
+    assert [step_factor(settings, step) for step in (0, 75, 80, 99)] == pytest.approx([1, 1, 0.8, 0.04])
+    assert [step_factor(TrainingConfig(steps=100), step) for step in (0, 99)] == [1, 1]
+    assert step_factor(TrainingConfig(steps=100, cooling=1), 50) == 0.5
+
+
+def test_a_training_that_cools_moves_less_at_its_end(split: Split):
+    """Each ends with its steps: the last of one is as large as the first, that of the other a twelfth of it."""
+    before, plain, cooled = (
+        parameters(train_model(split, recipe(**change), seed=1, validate=rising()))
+        for change in ({"steps": 1}, {}, {"cooling": 1.0})
+    )
+    moved = [sum((end[name] - before[name]).abs().sum() for name in before) for end in (plain, cooled)]
+    assert moved[1] < 0.8 * moved[0]
 
 
 def test_validations_grow_apart_and_end_with_the_last_step():

@@ -1,7 +1,7 @@
 """A checkpoint: one safetensors file that holds all that training needs to go on as if it had never stopped."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Trainable:
     optimizers: tuple[optim.Optimizer, ...]
     best: dict[str, Tensor]
     """The modules' parameters at `Standing.best_step`; empty before the first validation."""
+    factor: Callable[[int], float] = lambda _: 1.0
+    """What step sizes are multiplied by at each step."""
 
 
 def save_checkpoint(path: Path, trainable: Trainable, standing: Standing, *, fingerprint: str) -> None:

@@ -1,6 +1,7 @@
 """What a step of any kind ends with: gradients, and what they move."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from amity.encoder import Model
 from amity.errors import TrainingError
 from amity.training.checkpoint import Trainable
 from amity.training.optimizer import make_optimizers
-from amity.training.recipe import TrainingConfig
+from amity.training.recipe import TrainingConfig, step_factor
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def make_trainable(
     """The encoder and what the objectives learn beside it, moved to a device, with their optimizers."""
     modules = nn.ModuleDict({"encoder": model.encoder, "objectives": objectives}).to(device)
     optimizers = make_optimizers(modules, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
-    return Trainable(modules, optimizers, best={})
+    return Trainable(modules, optimizers, best={}, factor=partial(step_factor, settings))
 
 
 def descend(trainable: Trainable, total: Float[Tensor, ""], *, step: int, backward: Callable[[], T]) -> T:
@@ -39,5 +40,7 @@ def descend(trainable: Trainable, total: Float[Tensor, ""], *, step: int, backwa
         optimizer.zero_grad()
     found = backward()
     for optimizer in trainable.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.defaults["lr"] * trainable.factor(step)
         optimizer.step()
     return found

@@ -18,6 +18,8 @@ class TrainingConfig(Section):
     """At most this many steps; with 0 the parameters stay as they were drawn."""
     learning_rate: PositiveFloat = 5e-3
     """Step size of Adam."""
+    cooling: float = Field(default=0.0, ge=0.0, le=1.0)
+    """The last share of `steps` over which the step size falls to 0 in a straight line; 0 keeps it."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""
     first_validation: PositiveInt = 25
@@ -32,6 +34,12 @@ class TrainingConfig(Section):
     """Where a graph has more candidates, validation ranks among so many: the held-out friends and a uniform draw."""
     checkpoint_every_s: PositiveFloat = 60.0
     """Seconds between two checkpoints; there is one at each validation too."""
+
+
+def step_factor(settings: TrainingConfig, step: int) -> float:
+    """What the step size is multiplied by at a step, counted from 0."""
+    cooling = settings.cooling * settings.steps
+    return min(1.0, (settings.steps - step) / cooling) if cooling else 1.0
 
 
 @dataclass(frozen=True, slots=True)

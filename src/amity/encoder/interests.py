@@ -1,0 +1,32 @@
+"""Interests: several vectors of one history, each a mean of it under an attention of its own (ComiRec-SA)."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+WIDER = 4
+"""So many times wider than the vectors is the layer from which attention is read."""
+TINY = 1e-30
+"""Keeps the mean of nothing finite."""
+
+
+class InterestPooling(nn.Module):
+    """Self-attentive pooling (Cen et al., 2020, arXiv 2005.09347, section 3.3), at every place of what is before it.
+
+    v_k = Σ_j a_jk h_j,  a_k = softmax over j of w_kᵀ tanh(W h_j)
+    """
+
+    def __init__(self, dim: int, *, interests: int, generator: Generator) -> None:
+        super().__init__()
+        self.inner = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, WIDER * dim), generator=generator))
+        self.outer = nn.Parameter(nn.init.xavier_uniform_(torch.empty(WIDER * dim, interests), generator=generator))
+
+    def forward(
+        self, states: Float[Tensor, "users length dim"], idle: Bool[Tensor, "users length"]
+    ) -> Float[Tensor, "users length interests dim"]:
+        """The interests at each place, from the states of it and of those before it that are not `idle`."""
+        scores = (torch.tanh(states @ self.inner) @ self.outer).masked_fill(idle[..., None], -torch.inf)
+        # The softmax of every beginning at once: sums that run along the history, and one largest score for all.
+        weights = (scores - scores.amax(1, keepdim=True).detach()).exp()
+        sums = (weights[..., None] * states[:, :, None]).cumsum(1)
+        return sums / weights.cumsum(1)[..., None].clamp(min=TINY)
