@@ -59,6 +59,8 @@ def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Pat
     assert work.report()["clusters"] == sizes == done["cluster"].record.summary["sizes"]
     assert "Clusters" in (path / "report.html").read_text()
     assert work.model().encoder.division == Division(10, intent=True)
+    told = done["train"].record.summary["intent"]
+    assert told["loss_after"] <= told["loss_before"]
     embeddings = work.embeddings()
     assert embeddings.asking is not None
     assert embeddings.intent is not None

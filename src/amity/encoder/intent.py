@@ -17,3 +17,9 @@ class IntentHead(nn.Module):
     def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "queries clusters"]:
         """The logits of each query; their softmax is p(cluster | query)."""
         return normalize(codes, dim=1) * codes.shape[1] ** 0.5 @ self.weights + self.bias
+
+    @torch.no_grad()
+    def cool(self, temperature: float) -> None:
+        """Divide all logits by a temperature, in place."""
+        self.weights /= temperature
+        self.bias /= temperature

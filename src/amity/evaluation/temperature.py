@@ -1,11 +1,17 @@
 """The temperature at which scores are probabilities: fitted on the validation part, since training's need not be it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int64
+from numpy import ndarray
 
 from amity.evaluation.evaluate import choose_queries
+from amity.graph import Adjacency
+from amity.index import DividedIndex, Hits
+from amity.index.divided import Asked
 from amity.retrieval import DividedRetriever
 from amity.retrieval.candidates import excluded_positions
 from amity.splitting import HeldOut
@@ -29,24 +35,51 @@ def fit_temperature(retriever: DividedRetriever, valid: HeldOut, *, seed: int) -
     if not valid.truth.num_edges:
         return retriever.temperature
     embeddings, index = retriever.embeddings, retriever.index
-    graph, clusters = embeddings.graph, index.clusters
+    graph = embeddings.graph
     queries = choose_queries(valid.truth, QUERIES, seed=seed)
     excluded = excluded_positions(graph, queries, valid.known)
-    asked = [embeddings.asked(queries, cluster=cluster) for cluster in range(clusters.count)]
+    asked = [embeddings.asked(queries, cluster=cluster) for cluster in range(index.clusters.count)]
     lists = index.search(asked, k=min(LENGTH, graph.candidates.count), excluded=excluded, names=queries)
 
     askers = np.repeat(np.arange(len(queries)), valid.truth.degrees_of(queries))
     friends = np.concatenate([valid.truth.neighbors(query) for query in queries]) - graph.candidates.first
-    own = clusters.of[friends]
-    vectors = embeddings.vectors[graph.candidates.rows]
-    scores = np.array([asked[k][u] @ vectors[i] for u, i, k in zip(askers, friends, own, strict=True)], np.float64)
+    pairs = Pairs(askers, friends, embeddings.vectors[graph.candidates.rows])
+    return round(likeliest(index, Answered(asked, lists, excluded), pairs, start=retriever.temperature), 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What some queries asked of every cluster, and what they were answered."""
+
+    asked: Asked
+    lists: Sequence[Hits]
+    """The best of each cluster."""
+    excluded: Adjacency
+    """Whom each query must not get, as positions among all candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Queries and held-out friends of theirs."""
+
+    askers: Int64[ndarray, "pairs"]
+    """Places among the queries."""
+    friends: Int64[ndarray, "pairs"]
+    """Positions among the candidates."""
+    vectors: Float[ndarray, "candidates dim"]
+
+
+def likeliest(index: DividedIndex, answered: Answered, pairs: Pairs, *, start: float) -> float:
+    """The temperature under which pairs are likeliest within their clusters: see `fit_temperature`."""
+    askers, own, asked = pairs.askers, index.clusters.of[pairs.friends], answered.asked
+    each = zip(askers, pairs.friends, own, strict=True)
+    scores = np.array([asked[k][u] @ pairs.vectors[i] for u, i, k in each], np.float64)
 
     def likelihood(temperature: float) -> float:
-        masses = index.log_masses(asked, lists, excluded=excluded, temperature=temperature)
+        masses = index.log_masses(asked, answered.lists, excluded=answered.excluded, temperature=temperature)
         return float(np.mean(scores / temperature - masses[askers, own]))
 
-    middle = retriever.temperature
-    return round(maximize(likelihood, middle * COLDEST, middle * HOTTEST), 4)
+    return maximize(likelihood, start * COLDEST, start * HOTTEST)
 
 
 def maximize(function: Callable[[float], float], low: float, high: float) -> float:

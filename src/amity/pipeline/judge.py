@@ -11,14 +11,21 @@ from amity.embedding import EmbeddingConfig, embed_graph, embed_nodes
 from amity.embedding.histories import ask_after
 from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
-from amity.index import IndexConfig, build_divided
+from amity.evaluation.calibration import Calibration, calibrate
+from amity.evaluation.temperature import Answered, Pairs, likeliest
+from amity.graph import Adjacency
+from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.index.ranking import make_salts
-from amity.pipeline.pool import LENGTH, Pool, places_of_known, recall_of_lists
+from amity.pipeline.pool import LENGTH, Pool, draw_pool, places_of_known, recall_of_lists, rows_of
 from amity.pipeline.sampled import codes_sampled, embed_sampled
 from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
 from amity.retrieval.quotas import TINY
 from amity.sampling import histories_before
 from amity.splitting import Split
+from amity.training import Recipe
+
+FITTED = 200
+"""So many queries of a pool say at which temperature lists compare; they are the first, in the order of their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +47,80 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Judges what is told of a pool by the validation part."""
+    """Judges what a model says of a pool by the validation part."""
 
     split: Split
     pool: Pool
+    recipe: Recipe
     clusters: Clusters
-    temperature: float
-    """What scores are divided by in the softmax."""
     seed: int
 
-    def ask(self, model: Model, *, fanout: tuple[int, ...], config: EmbeddingConfig | None = None) -> Told:
+    @classmethod
+    def of(cls, split: Split, recipe: Recipe, *, seed: int) -> "Judge | None":
+        """The judge of a divided training; none where there is one cluster."""
+        if recipe.clusters is None or recipe.clusters.count == 1:
+            return None
+        pool = draw_pool(split, recipe.training.validation_candidates, seed=seed)
+        return cls(split, pool, recipe, recipe.clusters, seed)
+
+    def ask(self, model: Model, config: EmbeddingConfig | None = None) -> Told:
         """What a model says: of all nodes where the pool holds all candidates, else of those who are in it alone.
 
         A sequence encoder is told what came before the validation part.
         """
-        split, pool, encoder, count = self.split, self.pool, model.encoder, self.clusters.count
-        learned = Learned.of_queries(encoder, len(pool.queries))
+        split, pool, encoder, fanout = self.split, self.pool, model.encoder, self.recipe.sampling.fanout
+        learned, places = Learned.of_queries(encoder, len(pool.queries)), pool.queries - split.train.queries.first
         if isinstance(encoder, SequenceEncoder):
             told = histories_before(split, split.valid)
-            ask_after(encoder, learned, told, pool.queries - split.train.queries.first, first=0)
+            ask_after(encoder, learned, told, places, first=0)
             vectors = embed_nodes(model, split.train, told, pool.candidates)
         elif len(pool.candidates) == split.train.candidates.count:
             made = embed_graph(model, split.train, None, config, device=next(encoder.parameters()).device)
-            asked = tuple(made.asked(pool.queries, cluster=cluster) for cluster in range(count))
-            chosen = pool.queries - split.train.queries.first
-            return Told(made.vectors[pool.candidates], asked, None if made.intent is None else made.intent[chosen])
+            asked = tuple(made.asked(pool.queries, cluster=cluster) for cluster in range(self.clusters.count))
+            return Told(made.vectors[pool.candidates], asked, None if made.intent is None else made.intent[places])
         else:
             learned.write(0, *codes_sampled(model, split, pool.queries, fanout=fanout, seed=self.seed))
             vectors = embed_sampled(model, split, pool.candidates, fanout=fanout, seed=self.seed)
-        asking = learned.asking or (learned.vectors,) * count
+        asking = learned.asking or (learned.vectors,) * self.clusters.count
         return Told(vectors, tuple(rows.array for rows in asking), learned.intent)
 
     def recall(self, told: Told) -> float:
-        """Recall of the merged lists, without the queries' train friends and themselves."""
+        """Recall of the merged lists, without the queries' train friends and themselves.
+
+        They are merged by calibrated scores, at the temperature that fits the validation part, as told by `FITTED` of
+        the queries.
+        """
         pool, split, names = self.pool, self.split, self.pool.queries
         present, of = np.unique(self.clusters.of[pool.candidates - split.train.candidates.first], return_inverse=True)
         clusters = Clusters(of.astype(np.int32), tuple(self.clusters.names[one] for one in present))
         index = build_divided(told.vectors, clusters, IndexConfig(kind="exact"), seed=self.seed)
         excluded, asked = places_of_known(split.train.target.adjacency, pool), [told.asked[one] for one in present]
         lists = tuple(index.search(asked, k=min(LENGTH, len(of)), excluded=excluded, names=names))
-        implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=self.temperature))
+        temperature = self._temperature(index, told.vectors, Answered(asked, lists, excluded))
+        implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=temperature))
         intent = implied if told.intent is None else np.log(np.maximum(told.intent[:, present], TINY))
         answers = Answers(lists, intent, implied, make_salts(self.seed, names))
         merged = merge(
-            answers, MergeConfig(), k=LENGTH, temperature=self.temperature, vectors=told.vectors, groups=clusters.of
+            answers, MergeConfig(), k=LENGTH, temperature=temperature, vectors=told.vectors, groups=clusters.of
         )
         return recall_of_lists(merged.hits, pool, split.valid.truth)
+
+    def calibrate(self, told: Told) -> Calibration | None:
+        """By what the logits of intent are to be divided; none where nothing has learned it."""
+        if told.intent is None:
+            return None
+        askers, friends = rows_of(self.split.valid.truth, self.pool.queries)
+        labels = self.clusters.of[friends - self.split.train.candidates.first].astype(np.int64)
+        return calibrate(np.log(np.maximum(told.intent[askers], TINY)), labels)
+
+    def _temperature(self, index: DividedIndex, vectors: Float32[ndarray, "pool dim"], answered: Answered) -> float:
+        """See `likeliest`; of some queries, since it takes as many passes as it tries temperatures."""
+        some, excluded = slice(0, FITTED), answered.excluded
+        few = Answered(
+            [asked[some] for asked in answered.asked],
+            [Hits(hits.rows[some], hits.scores[some]) for hits in answered.lists],
+            Adjacency(excluded.indptr[: FITTED + 1], excluded.indices),
+        )
+        askers, friends = rows_of(self.split.valid.truth, self.pool.queries[some])
+        pairs = Pairs(askers, np.searchsorted(self.pool.candidates, friends), vectors)
+        return likeliest(index, few, pairs, start=self.recipe.objectives.retrieval.temperature)

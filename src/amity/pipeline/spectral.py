@@ -1,7 +1,7 @@
 """How much the graph's eigenvectors count beside what was learned: chosen on the validation part."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -20,6 +20,7 @@ from amity.pipeline.pool import draw_pool
 from amity.pipeline.sampled import embed_sampled
 from amity.pipeline.validation import recall_of_all, recall_of_pool
 from amity.splitting import Split
+from amity.training import Recipe
 
 POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Powers of the eigenvalues and weights of their inner products that are tried, beside none at all."""
@@ -47,8 +48,10 @@ def settle_spectral(
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = find_leading(split.train.messages, chosen.dim, shift=chosen.shift)
     if "auto" in (chosen.share, chosen.power):
-        finder = _found_whole if clusters is None or clusters.count == 1 else partial(_found_divided, clusters=clusters)
-        chosen = _choose(config.embedding.spectral, finder(model, split, config, spectrum))
+        recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters)
+        judge = Judge.of(split, recipe, seed=config.seed)
+        divided = judge and _found_divided(model, judge, config, spectrum)
+        chosen = _choose(config.embedding.spectral, divided or _found_whole(model, split, config, spectrum))
     return _with(config, chosen), spectrum
 
 
@@ -83,10 +86,8 @@ def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum)
     return found
 
 
-def _found_divided(model: Model, split: Split, config: Config, spectrum: Spectrum, *, clusters: Clusters) -> Found:
-    pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
-    judge = Judge(split, pool, clusters, config.objectives.retrieval.temperature, config.seed)
-    told, rows = judge.ask(model, fanout=config.sampling.fanout, config=_plain(config)), cache(spectrum.rows)
+def _found_divided(model: Model, judge: Judge, config: Config, spectrum: Spectrum) -> Found:
+    pool, told, rows = judge.pool, judge.ask(model, _plain(config)), cache(spectrum.rows)
 
     def found(power: float, share: float) -> float:
         if not share:

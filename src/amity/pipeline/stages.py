@@ -28,6 +28,7 @@ from amity.graph.storage import read_summary
 from amity.index import save_divided, save_index
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
+from amity.pipeline.learning import learn
 from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
@@ -105,9 +106,10 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
     if run.noted("training") != wanted:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
         run.note("training", wanted)
-    model = verbs.train(work.split(), work.config, clusters=work.clusters(), journal=journal)
+    model, calibration = learn(work.split(), work.config, work.clusters(), journal=journal)
     model.save(directory / "model.safetensors")
-    return {"parameters": sum(values.numel() for values in model.encoder.parameters())}
+    summary = {"parameters": sum(values.numel() for values in model.encoder.parameters())}
+    return summary if calibration is None else {**summary, "intent": calibration.to_json()}
 
 
 def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:

@@ -32,17 +32,19 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
     the same ones each time, and both they and the queries hear from as many neighbours as in training. A sequence
     encoder computes the queries and the candidates alone, be it among all or a pool.
 
-    A divided model is judged by the lists of all clusters, merged by calibrated scores: see `recall_of_told`.
+    A divided model is judged by the lists of all clusters, merged by calibrated scores: see `Judge.recall`.
     """
-    size, fanout, clusters = recipe.training.validation_candidates, recipe.sampling.fanout, recipe.clusters
-    undivided = clusters is None or clusters.count == 1
-    if undivided and recipe.encoder.kind == "graph" and split.train.candidates.count <= size:
+    judge, size, fanout = (
+        Judge.of(split, recipe, seed=seed),
+        recipe.training.validation_candidates,
+        recipe.sampling.fanout,
+    )
+    if judge is not None:
+        return lambda model: judge.recall(judge.ask(model))
+    if recipe.encoder.kind == "graph" and split.train.candidates.count <= size:
         return lambda model: recall_among_all(model, split, seed=seed)
     pool = draw_pool(split, size, seed=seed)
-    if clusters is None or clusters.count == 1:
-        return lambda model: recall_among(pool, model, split, fanout=fanout, seed=seed)
-    judge = Judge(split, pool, clusters, recipe.objectives.retrieval.temperature, seed)
-    return lambda model: judge.recall(judge.ask(model, fanout=fanout))
+    return lambda model: recall_among(pool, model, split, fanout=fanout, seed=seed)
 
 
 def recall_among_all(model: Model, split: Split, *, seed: int) -> float:

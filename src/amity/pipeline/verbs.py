@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from amity import clustering, embedding, evaluation, ingestion, splitting, training
+from amity import clustering, embedding, evaluation, ingestion, splitting
 from amity.clustering import ClusteringConfig, Clusters
 from amity.config import Config, load_config
 from amity.device import Device, check_device
@@ -17,12 +17,12 @@ from amity.graph import Graph
 from amity.ingestion import IngestionConfig
 from amity.log import Progress
 from amity.pipeline.division import vectors_to_divide
+from amity.pipeline.learning import learn
 from amity.pipeline.spectral import settle_spectral
-from amity.pipeline.validation import validation
 from amity.retrieval import AnyRetriever
 from amity.sampling import Histories
 from amity.splitting import HeldOut, Split
-from amity.training import Journal, Recipe
+from amity.training import Journal
 
 
 def read_graph(data: Path | str, config: IngestionConfig | None = None, *, storage: Path | None = None) -> Graph:
@@ -71,17 +71,14 @@ def train(
 ) -> Model:
     """Train an encoder on the train part until it finds the validation part no better.
 
-    Each cluster is a task; where none are given, the candidates are divided as `config.clustering` says.
+    Each cluster is a task; where none are given, the candidates are divided as `config.clustering` says. What is
+    learned of which cluster is meant is calibrated on the validation part.
 
     Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an
     interrupted training goes on where it was.
     """
     config = config or Config()
-    clusters = clusters or cluster(split, config.clustering, seed=config.seed)
-    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters)
-    validate = validation(split, recipe, seed=config.seed)
-    device = check_device(config.device)
-    return training.train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
+    return learn(split, config, clusters or cluster(split, config.clustering, seed=config.seed), journal=journal)[0]
 
 
 def settle(
