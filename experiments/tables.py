@@ -151,7 +151,7 @@ def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> l
     last = list(arms)[-1]
     whole = {f"{last}, {title}": column for title, column in system(results, metric).items() if title != "encoder"}
     columns = {**arms, **whole}
-    rows = _head(["network", "seeds", "queries", "best baseline without a graph network", *columns, "against it"])
+    rows = head(["network", "seeds", "queries", "best baseline without a graph network", *columns, "against it"])
     for name, by_arm in results.items():
         runs, (title, best) = by_arm[BASE], _best(by_arm, metric, buckets)
         queries = np.mean([len(run.of(metric, buckets)) for run in runs])
@@ -168,7 +168,7 @@ def degree_table(results: Results) -> list[str]:
     columns = {f"`{arm}`": (arm, f"encoder/{METRIC}") for arm in by_arm} | {
         f"system, {title}": column for title, column in system(results).items() if title != "encoder"
     }
-    rows = _head(["friends", "networks", "best baseline", *columns])
+    rows = head(["friends", "networks", "best baseline", *columns])
     for number, bucket in enumerate(DEGREE_BUCKETS):
         asked = asking(results, number)
         means = [_average(asked, column, [number]) for column in (None, *columns.values())]
@@ -178,7 +178,7 @@ def degree_table(results: Results) -> list[str]:
 
 def value_table(results: Results, columns: Mapping[str, Column]) -> list[str]:
     """A row a network: what each column finds in the mean over seeds."""
-    rows = _head(["network", *columns])
+    rows = head(["network", *columns])
     for name, by_arm in results.items():
         cells = [f"{_mean(by_arm, column):.4f}" for column in columns.values()]
         rows.append(f"| {name} | {' | '.join(cells)} |")
@@ -187,14 +187,14 @@ def value_table(results: Results, columns: Mapping[str, Column]) -> list[str]:
 
 def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buckets: Sequence[int] = ()) -> list[str]:
     """A row a network, and one for their mean: by how much the first of each pair finds more than the second."""
-    rows = _head(["network", *pairs])
+    rows = head(["network", *pairs])
     samples = {name: [relative(by_arm, *pair, buckets) for pair in pairs.values()] for name, by_arm in results.items()}
     many = [
         name for name, one in results.items() if np.mean([len(run.of(METRIC, buckets)) for run in one[BASE]]) >= FEW
     ]
     means = [np.mean([samples[name][place] for name in many], axis=0) for place in range(len(pairs) if many else 0)]
     for name, found in [*samples.items(), (f"**mean of {len(many)}**", means)]:
-        rows.append(f"| {name} | {' | '.join(map(_interval, found))} |")
+        rows.append(f"| {name} | {' | '.join(map(interval, found))} |")
     return rows
 
 
@@ -235,12 +235,14 @@ def _average(
     return float(np.mean(means)) if means else np.nan
 
 
-def _interval(samples: np.ndarray) -> str:
+def interval(samples: np.ndarray) -> str:
+    """What `relative` gives, with the middle 95% of its samples."""
     if not np.isfinite(samples).all():
         return "–"
     low, high = middle(samples[1:], 0.95)
     return f"{samples[0]:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _head(titles: Sequence[str]) -> list[str]:
+def head(titles: Sequence[str]) -> list[str]:
+    """The first two lines of a table in Markdown."""
     return [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]

@@ -1,0 +1,185 @@
+"""Divide and conquer against one encoder for everything: train every arm with several seeds, and write the tables.
+
+    python experiments/divide.py ../shared/data                                 # all of it: hours
+    python experiments/divide.py ../shared/data --networks ml1m_sequences --arms naive prompts --seeds 1 --page ml1m.md
+
+An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`), and
+these over the network's in `examples/datasets/`. A run is `runs/divide/<network>/<arm>-<seed>`; what is done is not
+done again. The first arm of a family is what the others are held against, and its runs judge the baselines. Nothing is
+chosen by the test part.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from tables import Found, Results, head, interval, relative
+
+from amity import pipeline
+from amity.config import Config, load_config, merge, read_page
+from amity.evaluation.page import NAMES
+
+HERE = Path(__file__).parent
+NETWORKS, ARMS = HERE.parent / "examples" / "datasets", HERE / "divide"
+METRICS, COMPARED = ("recall@20", "recall@50", "hit_rate@10", "ndcg@10"), ("recall@20", "recall@50")
+"""What is read of a run, and by what arms are held against each other."""
+PROMPTLESS = "naive"
+"""The divided arm without prompts, which those with prompts are held against too."""
+STEERED = "prompts"
+"""The arm whose steering is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Networks that are divided in the same ways."""
+
+    seeds: Mapping[str, int]
+    """By the name of a network: how many seeds it is trained with."""
+    arms: tuple[str, ...]
+    """The first one is what the others are held against."""
+    baselines: tuple[str, ...]
+    """Judged beside the first arm."""
+
+
+FAMILIES = {
+    "histories": Family(
+        {"ml1m_sequences": 5, "amazon_beauty_s3rec": 5},
+        ("sasrec", "sasrec_bce", "sasrec_plus", "comirec", PROMPTLESS, "mmoe", "token", "inputs", STEERED),
+        ("popularity", "bpr", "ials"),
+    ),
+    "friends": Family(
+        {"fb100_cornell": 3, "fb100_many": 1},
+        ("undivided", PROMPTLESS, STEERED),
+        ("resource_allocation", "ppr"),
+    ),
+}
+"""By the name of the file with the settings that all its arms share."""
+PUBLISHED: Mapping[str, Mapping[str, tuple[float | None, ...]]] = {
+    "ml1m_sequences": {
+        "MF": (0.120, 0.231, None, None),
+        "SASRec": (0.183, 0.337, None, None),
+        "SASRec+": (0.220, 0.367, None, None),
+        "MIND": (0.186, 0.343, None, None),
+        "ComiRec-SA": (0.192, 0.341, None, None),
+        "divided, no prompts": (0.221, 0.366, None, None),
+        "divided, MMoE": (0.224, 0.371, None, None),
+        "divided, prompts": (0.234, 0.375, None, None),
+        "SASRec, 3,000 negatives": (None, None, 0.3159, None),
+    },
+    "amazon_beauty_s3rec": {
+        "SASRec": (0.0902, None, 0.0605, 0.0318),
+        "S3-Rec": (0.0994, None, 0.0647, 0.0327),
+        "TIGER": (None, None, 0.0648, 0.0384),
+    },
+}
+"""By the names of `METRICS`: arXiv 2302.02657 (as a secondary source has it), arXiv 2309.07602; S3-Rec and TIGER by
+their own papers. One item is held out of each history, so that recall and hit rate are the same number."""
+
+
+def main() -> None:
+    """Train what is not trained yet, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    everywhere = [name for family in FAMILIES.values() for name in family.seeds]
+    parser.add_argument("data", type=Path, help="the folder of the data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/divide"))
+    parser.add_argument("--networks", nargs="+", choices=everywhere, default=everywhere)
+    parser.add_argument("--arms", nargs="+", help=f"files of {ARMS.name}/; a family's first is always among them")
+    parser.add_argument("--seeds", type=int, help="instead of what the network says")
+    parser.add_argument("--page", type=Path, default=HERE / "DIVIDE.md")
+    given = parser.parse_args()
+    results: dict[str, dict[str, list[Found]]] = {}
+    for kind, family in FAMILIES.items():
+        arms = dict.fromkeys([family.arms[0], *(given.arms or family.arms)])
+        for name in [one for one in family.seeds if one in given.networks]:
+            results[name] = {arm: [] for arm in arms}
+            for seed, arm in product(range(given.seeds or family.seeds[name]), arms):
+                results[name][arm].append(train(given, kind, name, arm, seed))
+            given.page.write_text(page(results), encoding="utf-8")
+
+
+def train(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Found:
+    """Bring one run up to date, and read what it found."""
+    path = given.runs / name / f"{arm}-{seed}"
+    pipeline.run(path, given.data / name, settings(kind, name, arm, seed))
+    table = pq.read_table(path / "per_query.parquet")
+    values = {column: table[column].to_numpy() for column in table.column_names if "@" in column}
+    return Found(values, table["degree"].to_numpy(), json.loads((path / "report.json").read_text(encoding="utf-8")))
+
+
+def settings(kind: str, name: str, arm: str, seed: int) -> Config:
+    """The settings of a network, under those of its family, under those of the arm."""
+    family = FAMILIES[kind]
+    places = NETWORKS / f"{name}.toml", NETWORKS / f"{name.split('_', maxsplit=1)[0]}.toml"
+    over = merge(read_page(ARMS / f"{kind}.toml"), read_page(ARMS / f"{arm}.toml"))
+    judged = {"evaluation": {"baselines": family.baselines if arm == family.arms[0] else ()}, "seed": seed}
+    return load_config(next(place for place in places if place.exists()), merge(over, judged))
+
+
+def page(results: Mapping[str, Results]) -> str:
+    """The tables as Markdown."""
+    return "\n".join(
+        [
+            "# Divide and conquer",
+            "",
+            "Made by `python experiments/divide.py DATA`. Every candidate is ranked but those that the user has; means",
+            "over seeds. Intervals are of 95%, from bootstrap samples of seeds and of queries in them. Seconds are of",
+            "training. Published rows are of the same split and ranking, by other people's code.",
+            *(line for name, by_arm in results.items() for line in ["", f"## {name}", "", *tables(name, by_arm)]),
+            "",
+        ]
+    )
+
+
+def tables(name: str, by_arm: Results) -> list[str]:
+    """All that there is to tell of one network."""
+    base, *others = by_arm
+    runs = by_arm[base]
+    rows = head(["", *METRICS, "training, s"])
+    for title, values in PUBLISHED.get(name, {}).items():
+        rows.append(f"| {title}, published | {' | '.join('' if one is None else f'{one:.4f}' for one in values)} | |")
+    for baseline in runs[0].report["baselines"]:
+        rows.append(f"| {NAMES[baseline]} | {_cells(runs, METRICS, f'{baseline}/')} | |")
+    for arm, found in by_arm.items():
+        seconds = np.median([run.report["seconds"]["train"] for run in found])
+        rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
+    told = [f"{len(runs)} seeds, {len(runs[0].degrees):,} queries a seed.", "", *rows, "", *gaps(by_arm, base, others)]
+    return [*told, *(steering(by_arm[STEERED][0].report) if STEERED in by_arm else [])]
+
+
+def gaps(by_arm: Results, base: str, others: list[str]) -> list[str]:
+    """By how much each arm finds more than the first, and than the divided one without prompts, in percent."""
+    against = [base, *([PROMPTLESS] if PROMPTLESS in by_arm else [])]
+    columns = list(product(against, COMPARED))
+    rows = head(["relative difference, percent", *(f"{metric} to `{one}`" for one, metric in columns)])
+    for arm in others:
+        pairs = [((arm, metric), (one, metric)) for one, metric in columns]
+        cells = ["–" if arm == pair[1][0] else interval(relative(by_arm, *pair)) for pair in pairs]
+        rows.append(f"| `{arm}` | {' | '.join(cells)} |")
+    return rows
+
+
+def steering(report: Mapping[str, Any]) -> list[str]:
+    """Recall against diversity and fairness as intent counts for more: the first seed's, by merge and alpha."""
+    length = report["config"]["evaluation"]["headline"]
+    shown = {f"recall@{length}": "", f"entropy@{length}": ", bits", f"coverage@{length}": "", f"gini@{length}": ""}
+    rows = head(["merge", "alpha", *(name + unit for name, unit in shown.items()), f"gini_clusters@{length}"])
+    for by, points in report["steering"].items():
+        for point in points:
+            values = [point[name]["value"] if isinstance(point[name], dict) else point[name] for name in shown]
+            cells = " | ".join(f"{value:.4f}" for value in [*values, point[f"gini_clusters@{length}"]])
+            rows.append(f"| {by} | {point['alpha']:g} | {cells} |")
+    return ["", f"Steering of `{STEERED}`, the first seed:", "", *rows]
+
+
+def _cells(runs: list[Found], metrics: tuple[str, ...], part: str = "") -> str:
+    return " | ".join(f"{np.mean([run.values[part + metric].mean() for run in runs]):.4f}" for metric in metrics)
+
+
+if __name__ == "__main__":
+    main()
