@@ -19,10 +19,10 @@ PRUNE := $(BIN)/python -c 'import pathlib, shutil, sysconfig; torch = pathlib.Pa
   shutil.rmtree(torch / "test", ignore_errors=True); \
   [path.unlink() for pattern in ("test_*", "*Test") for path in torch.glob("bin/" + pattern)]'
 
-.PHONY: help install demo test test-all check bench table table-small clean
+.PHONY: help install demo test test-all check bench table table-small table-divide table-divide-small clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 28
 
 install: $(INSTALLED)  ## make the environment .venv (CUDA=1: with torch for a GPU)
 
@@ -53,6 +53,13 @@ table: $(VENV)/.tested  ## train every arm on every network, and write experimen
 table-small: $(VENV)/.tested  ## three networks, three arms, three seeds, into runs/table-small.md (minutes)
 	$(BIN)/python experiments/table.py $(DATA) --seeds 3 --networks fb100_reed lastfm_hetrec foursquare_nyc \
 	  --arms gat both system --page runs/table-small.md
+
+table-divide: $(VENV)/.tested  ## divided arms beside one encoder, and write experiments/DIVIDE.md (many hours)
+	$(BIN)/python experiments/divide.py $(DATA)
+
+table-divide-small: $(VENV)/.tested  ## three arms on MovieLens 1M, one seed, into runs/table-divide-small.md
+	$(BIN)/python experiments/divide.py $(DATA) --seeds 1 --networks ml1m_sequences --arms naive prompts \
+	  --page runs/table-divide-small.md
 
 clean:  ## remove the environment, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache
