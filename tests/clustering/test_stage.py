@@ -61,6 +61,9 @@ def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Pat
     assert work.model().encoder.division == Division(10, intent=True)
     told = done["train"].record.summary["intent"]
     assert told["loss_after"] <= told["loss_before"]
+    assert work.report()["calibration"] == told
+    assert set(work.report()["in_cluster"]) == {"recall@5", "recall@20", "recall@50"}
+    assert "Each cluster alone" in (path / "report.html").read_text()
     embeddings = work.embeddings()
     assert embeddings.asking is not None
     assert embeddings.intent is not None

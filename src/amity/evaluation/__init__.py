@@ -4,6 +4,7 @@ from amity.evaluation.blending import fit_blend
 from amity.evaluation.comparison import compare, per_query_table, read_per_query, write_per_query
 from amity.evaluation.damage import DamageConfig
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate, evaluate_baselines
+from amity.evaluation.in_cluster import judge_clusters
 from amity.evaluation.page import render_page
 from amity.evaluation.report import comparison_table, make_report, results_table, robustness_table, write_report
 from amity.evaluation.robustness import summarize_robustness
@@ -22,6 +23,7 @@ __all__ = [
     "evaluate_baselines",
     "fit_blend",
     "fit_temperature",
+    "judge_clusters",
     "make_report",
     "negative_transfer",
     "per_query_table",

@@ -47,6 +47,7 @@ def render_page(report: Report, history: Sequence[dict[str, Any]] = ()) -> str:
         _by_degree(report),
         _by_distance(report),
         *steering_cards(report.get("steering") or {}),
+        _in_cluster(report),
         *_training(history),
         _transfer(report.get("negative_transfer", {})),
         _amounts(report, "seconds", "Time", "Seconds a stage took."),
@@ -217,6 +218,18 @@ def _numbers(report: Report) -> str:
         rows.append(f"<tr><th>{escape(metric)}</th>{cells}</tr>")
     table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return fold("All numbers", table)
+
+
+def _in_cluster(report: Report) -> str:
+    found = report.get("in_cluster")
+    if not found:
+        return ""
+    head = "".join(f"<th>{escape(metric)}</th>" for metric in found)
+    cells = "".join(cell(mark(entry)) for entry in found.values())
+    table = f"<table><thead><tr>{head}</tr></thead><tbody><tr>{cells}</tr></tbody></table>"
+    intent = report.get("intent")
+    told = "" if intent is None else f" Intent names its cluster for {100 * intent['accuracy']:.1f} % of them."
+    return section("Each cluster alone", f"Every held-out one is looked for in its own cluster.{told}", table)
 
 
 def _divided(report: Report) -> dict[str, Any] | None:

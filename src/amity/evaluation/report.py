@@ -21,7 +21,8 @@ def make_report(
     `metrics` and each of `parts` and `baselines` hold, by the name of a metric, `value`, `low`, `high`, `queries`,
     `by_degree` and, for recall, `by_distance`; `versus` holds the same of the model's headline recall less that of each
     other one, query by query. The pipeline adds what it alone knows: `name`, `made`, `index`, `seconds`,
-    `peak_rss_bytes`, `ingestion`, `clusters` and `config`.
+    `peak_rss_bytes`, `ingestion`, `clusters` and `config`; where candidates are divided, also `steering`, `in_cluster`,
+    `intent` (see `judge_clusters`) and `calibration`, what that did to intent on the validation part.
     """
     relation, headline = graph.target, f"recall@{model.config.headline}"
     others = (parts or {}) | baselines

@@ -18,6 +18,7 @@ from amity.evaluation import (
     evaluate_baselines,
     fit_blend,
     fit_temperature,
+    judge_clusters,
     make_report,
     negative_transfer,
     steer,
@@ -168,6 +169,9 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
     report = make_report(found, baselines, graph, parts)
     if isinstance(retriever, DividedRetriever) and config.evaluation.steering:
         report["steering"] = steer(retriever, test, config.evaluation, seed=seed)
+    if isinstance(retriever, DividedRetriever):
+        report |= judge_clusters(retriever.embeddings, retriever.index, test, config.evaluation, seed=seed)
+        report["calibration"] = work.run.stages["train"].summary.get("intent", {})
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
     history = read_metrics(work.run.path / LOG)
