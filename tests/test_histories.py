@@ -106,6 +106,50 @@ def test_a_network_of_friends_is_refused(tmp_path: Path):
         pipeline.run(tmp_path / "run", data, settings(splitting={"by": "random"}))
 
 
+@pytest.fixture(scope="module")
+def interested(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """ComiRec-SA: no blocks, three interests."""
+    data = tiny.write_sequences(tmp_path_factory.mktemp("tables"))
+    path = tmp_path_factory.mktemp("runs") / "interested"
+    sequence = {"length": 12, "layers": 0, "interests": 3, "dropout": 0.0}
+    encoder = {"encoder": {**FLAGS["encoder"], "sequence": sequence}, "embedding": {"spectral": {"dim": 0}}}
+    pipeline.run(path, data, settings(**encoder))
+    return open_run(path, until="evaluate")
+
+
+def test_the_best_of_the_interests_counts(interested: Work):
+    """Lists are those of the largest product, and validation judges by them."""
+    made, graph, split = interested.embeddings(), interested.split().train, interested.split()
+    assert made.asking is not None
+    assert made.asking.shape == (3, graph.queries.count, 16)
+    scores = np.max(made.asking.astype(np.float64) @ made.vectors[graph.candidates.rows].T, axis=0)
+    queries = np.arange(graph.queries.count)
+    hits = interested.retriever().search(queries, k=5, known=split.test.known)
+    for query in queries:
+        taken = np.concatenate([part.neighbors(query) for part in (graph.target.adjacency, split.valid.truth)])
+        scores[query, taken - graph.candidates.first] = -np.inf
+        np.testing.assert_allclose(hits.scores[query], np.sort(scores[query])[::-1][:5], rtol=1e-4)
+    plain = as_validated(interested.retriever(), interested.model(), split)
+    found = plain.search(queries, k=50).rows
+    recall = np.mean([truth in row for truth, row in zip(split.valid.truth.indices, found, strict=True)])
+    config = interested.config
+    recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training)
+    assert validation(split, recipe, seed=0)(interested.model()) == pytest.approx(recall, abs=1e-3)
+
+
+def test_interests_find_what_popularity_does_not(interested: Work):
+    report = interested.report()
+    assert report["metrics"]["recall@5"]["value"] > 1.5 * report["baselines"]["popularity"]["recall@5"]["value"]
+
+
+def test_interests_and_clusters_exclude_each_other(work: Work, tmp_path: Path):
+    data = tiny.write_sequences(tmp_path / "tables")
+    encoder = {**FLAGS["encoder"], "sequence": {"length": 12, "interests": 2}}
+    clustering = {"by": "eigenvectors", "count": 3}
+    with pytest.raises(ConfigError, match=r"2 interests .* and 3 clusters"):
+        pipeline.run(tmp_path / "run", data, settings(encoder=encoder, clustering=clustering))
+
+
 def test_damage_that_could_not_be_felt_is_refused(work: Work):
     with pytest.raises(ConfigError, match="would seem to keep everything"):
         damaged_table(work, DamageConfig())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from amity.clustering import Clusters
 from amity.encoder import Division, EncoderConfig, SequenceEncoder, build_model
 from amity.objectives import NextItem, ObjectivesConfig
-from amity.objectives.next_item import AT_ONCE, bce_loss, learned_codes, softmax_loss
+from amity.objectives.next_item import AT_ONCE, bce_loss, learned_codes, nearest_interests, softmax_loss
 from amity.sampling import HistoryBatch, HistoryMaker, SamplingConfig
 from amity.splitting import Split
 
@@ -117,6 +117,14 @@ def test_states_are_those_of_all_histories_at_once(split: Split, encoder: Sequen
     torch.testing.assert_close(codes, encoder.codes(torch.from_numpy(batch.items))[rows, places])
     assert np.array_equal(learned.targets, batch.targets[rows, places])
     assert np.array_equal(learned.owners, rows)
+
+
+def test_a_target_picks_the_interest_that_is_nearest_to_it():
+    interests, targets = torch.randn(7, 3, 4), torch.randn(7, 4)
+    found = nearest_interests(interests, targets)
+    for place in range(7):
+        products = [float(one @ targets[place]) for one in interests[place]]
+        assert torch.equal(found[place], interests[place, int(np.argmax(products))])
 
 
 def test_the_binary_loss_is_its_formula_and_leaves_out_what_was_taken():

@@ -119,6 +119,27 @@ def train(split: Split) -> Model:
     return train_model(split, recipe(), seed=1, validate=rising())
 
 
+def interested(**training: float) -> Recipe:
+    """ComiRec-SA: no blocks, three interests."""
+    whole = recipe(**training)
+    sequence = whole.encoder.sequence.model_copy(update={"layers": 0, "interests": 3})
+    return replace(whole, encoder=whole.encoder.model_copy(update={"sequence": sequence}))
+
+
+def test_interests_repeat_themselves_and_go_on_where_they_were(split: Split, tmp_path: Path):
+    once, again = (parameters(train_model(split, interested(), seed=1, validate=rising())) for _ in range(2))
+    assert_same(once, again)
+    assert once["pooling.outer"].shape[1] == 3
+    assert (
+        (
+            once["pooling.outer"]
+            != parameters(train_model(split, interested(steps=0), seed=1, validate=rising()))["pooling.outer"]
+        )
+        .any(0)
+        .all()
+    )
+
+
 def test_nothing_held_out_changes_what_is_learned(split: Split):
     """The parameters stay as they are when the held-out edges are other ones."""
     swapped = replace(split, valid=split.test, test=split.valid)

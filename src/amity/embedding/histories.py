@@ -28,20 +28,23 @@ def embed_nodes(
     assert isinstance(encoder, SequenceEncoder)
     vectors = _of_candidates(model, graph, nodes)
     asking = np.flatnonzero((nodes >= queries.first) & (nodes < queries.first + queries.count))
-    vectors[asking] = encoder.scale(codes_after(encoder, histories, nodes[asking] - queries.first)).numpy(force=True)
+    codes = codes_after(encoder, histories, nodes[asking] - queries.first)
+    codes = codes if encoder.pooling is None else codes.mean(1)
+    vectors[asking] = encoder.scale(codes).numpy(force=True)
     return vectors
 
 
 @torch.no_grad()
 def codes_after(
     encoder: SequenceEncoder, histories: Histories, queries: Int64[ndarray, "queries"], *, cluster: int | None = None
-) -> Float[Tensor, "queries dim"]:
-    """The codes of some who ask, counted among all who do: the states after their histories.
+) -> Float[Tensor, "queries *interests dim"]:
+    """The codes of some who ask, counted among all who do: the states after their histories, or their interests.
 
     With a cluster they are prompted for it at the inputs, if prompts are there.
     """
     device, length = encoder.positions.device, encoder.config.sequence.length
-    codes = torch.zeros(len(queries), encoder.dim)
+    interests = (encoder.num_asked,) if encoder.pooling is not None else ()
+    codes = torch.zeros(len(queries), *interests, encoder.dim)
     order = np.argsort(histories.lengths()[queries], kind="stable")
     for first in range(0, len(order), HISTORIES):
         places = order[first : first + HISTORIES]
@@ -49,7 +52,7 @@ def codes_after(
         taken = np.count_nonzero((latest >= 0).any(0))
         items = np.concatenate([np.full((len(places), 1), -1), latest[:, length - 1 - taken :]], axis=1)
         clusters = None if cluster is None else torch.full((len(places),), cluster, device=device)
-        reached = encoder.codes(torch.from_numpy(items).to(device), clusters=clusters)
+        reached = encoder.reach(torch.from_numpy(items).to(device), clusters=clusters)
         codes[torch.from_numpy(places)] = reached[:, -1].cpu()
     return codes
 
@@ -59,14 +62,17 @@ def ask_after(
 ) -> None:
     """Fill what follows from the histories of some who ask, counted among all who do, from row `first` on.
 
-    With prompts at the inputs that is a pass of the encoder for each cluster.
+    With prompts at the inputs that is a pass of the encoder for each cluster. The vector of a user with interests is
+    their mean.
     """
-    learned.write(first, codes_after(encoder, histories, queries), torch.ones(len(queries)))
-    if encoder.prompted_inputs:
-        for cluster, rows in enumerate(learned.asking):
-            asked = encoder.scale(codes_after(encoder, histories, queries, cluster=cluster))
-            place = first - learned.queries.start
-            rows.write(place, place + len(queries), asked)
+    codes, place = codes_after(encoder, histories, queries), first - learned.queries.start
+    learned.write(first, codes if encoder.pooling is None else codes.mean(1), torch.ones(len(queries)))
+    for number, rows in enumerate(learned.asking):
+        if encoder.pooling is not None:
+            rows.write(place, place + len(queries), encoder.scale(codes[:, number]))
+        elif encoder.prompted_inputs:
+            asked = codes_after(encoder, histories, queries, cluster=number)
+            rows.write(place, place + len(queries), encoder.scale(asked))
 
 
 @torch.no_grad()

@@ -30,6 +30,8 @@ class Embeddings:
     asking: Float[ndarray, "clusters queries dim"] | None = None
     """With what each node of `graph.queries`, in their order, asks each cluster; absent where that is its vector.
 
+    Where there is one cluster it is asked with all of these, interests, and the best of them counts.
+
     May be memory-mapped.
     """
     intent: Float32[ndarray, "queries clusters"] | None = None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from amity.encoder.features import FeaturesConfig
 from amity.encoder.prompts import PromptsConfig
@@ -14,12 +14,15 @@ class SequenceConfig(Section):
 
     length: int = Field(default=200, ge=2)
     """Places of a history: the start and the latest items."""
-    layers: PositiveInt = 2
+    layers: NonNegativeInt = 2
     """Blocks of attention."""
     heads: PositiveInt = 2
     """Heads of the attention; they share `encoder.dim` between them."""
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the entries that are dropped while training, of the first states and of what each block adds."""
+    interests: NonNegativeInt = 0
+    """Vectors with which a history asks, the best of which counts for each candidate, pooled from its states by an
+    attention each (ComiRec-SA, which has no `layers`); 0 asks with the state of its last place."""
 
 
 class EncoderConfig(Section):

@@ -11,6 +11,7 @@ from amity.encoder.asking import AskingEncoder
 from amity.encoder.config import EncoderConfig
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
 from amity.encoder.graph_encoder import drop_entries
+from amity.encoder.interests import InterestPooling
 from amity.encoder.prompts import UNDIVIDED, Division
 from amity.encoder.structure import fingerprint
 from amity.errors import ConfigError, DataError
@@ -33,7 +34,7 @@ class SequenceEncoder(AskingEncoder):
     def __init__(
         self, config: EncoderConfig, transform: FeatureTransform, *, seed: int, division: Division = UNDIVIDED
     ) -> None:
-        _check(config)
+        _check(config, division)
         super().__init__(config, division, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         dim, sequence = config.dim, config.sequence
@@ -44,6 +45,13 @@ class SequenceEncoder(AskingEncoder):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.Parameter(torch.ones(dim))
         self.shift = nn.Parameter(torch.zeros(dim))
+        count = sequence.interests
+        self.pooling = InterestPooling(dim, interests=count, generator=generator) if count else None
+
+    @property
+    def num_asked(self) -> int:
+        """How many vectors of their own clusters, or interests, are asked with."""
+        return super().num_asked if self.pooling is None else self.config.sequence.interests
 
     def encode(
         self,
@@ -79,6 +87,17 @@ class SequenceEncoder(AskingEncoder):
         for block in self.blocks:
             states = block(states, seen, rate=rate, generator=generator)
         return layer_norm(states, (self.dim,), self.norm, self.shift)
+
+    def reach(
+        self,
+        items: Int64[Tensor, "users length"],
+        *,
+        clusters: Int64[Tensor, "users"] | None = None,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "users length *interests dim"]:
+        """What asks at each place: its code, or, where there are interests, the codes of these."""
+        codes = self.codes(items, clusters=clusters, generator=generator)
+        return codes if self.pooling is None else self.pooling(codes, idle(items < 0))
 
     def vectors_of(self, items: Int64[Tensor, "items"]) -> Float[Tensor, "items dim"]:
         """The vectors by which items are found, as training compares them."""
@@ -122,12 +141,16 @@ class Block(nn.Module):
 
 def attended(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users one length length"]:
     """Which places each place attends to: itself, and of those before it the items and the start next to them."""
-    length = missing.shape[1]
-    place = torch.arange(length, device=missing.device)
-    idle = missing & missing.roll(-1, 1) & (place < length - 1)
+    place = torch.arange(missing.shape[1], device=missing.device)
     before = place[None, :] < place[:, None]
     itself = place[None, :] == place[:, None]
-    return (itself | (before & ~idle[:, None, :]))[:, None]
+    return (itself | (before & ~idle(missing)[:, None, :]))[:, None]
+
+
+def idle(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users length"]:
+    """Which places come before the start of a history."""
+    place = torch.arange(missing.shape[1], device=missing.device)
+    return missing & missing.roll(-1, 1) & (place < missing.shape[1] - 1)
 
 
 def fit_items(graph: Graph) -> FeatureTransform:
@@ -147,7 +170,13 @@ def check_items(transform: FeatureTransform, graph: Graph) -> None:
         )
 
 
-def _check(config: EncoderConfig) -> None:
+def _check(config: EncoderConfig, division: Division) -> None:
+    if config.sequence.interests and division.clusters > 1:
+        raise ConfigError(
+            f"There are {config.sequence.interests} interests (`encoder.sequence.interests`) and {division.clusters} "
+            "clusters: a user would ask with the ones or for the others. Set interests to 0, or `clustering.by` to "
+            '"none".'
+        )
     if config.dim % config.sequence.heads:
         raise ConfigError(
             "The heads of the attention share the width of the vectors between them, but "

@@ -33,7 +33,8 @@ class NextItem(nn.Module):
         """The mean loss of the places that are learned from, and that of intent where the encoder learns it."""
         prompted, generator = torch.from_numpy(batch.prompted), generator_of(seed, "encoder")
         codes, places = learned_codes(encoder, batch, prompted=prompted, generator=generator)
-        found = {"retrieval": self._retrieval(encoder, batch, encoder.ask(codes, places.clusters), places, seed)}
+        asking = encoder.ask(codes, places.clusters) if encoder.pooling is None else encoder.scale(codes)
+        found = {"retrieval": self._retrieval(encoder, batch, asking, places, seed)}
         if encoder.intent is not None:
             shaping, clusters = self.config.intent.reaches_encoder, places.clusters
             if encoder.prompted_inputs:
@@ -57,14 +58,15 @@ class NextItem(nn.Module):
         self,
         encoder: SequenceEncoder,
         batch: HistoryBatch,
-        states: Float[Tensor, "places dim"],
+        asking: Float[Tensor, "places *interests dim"],
         places: "Places",
         seed: int,
     ) -> Float[Tensor, ""]:
-        device, config = states.device, self.config.retrieval
+        device, config, targets = asking.device, self.config.retrieval, encoder.vectors_of(places.targets)
+        states = asking if encoder.pooling is None else nearest_interests(asking, targets)
         columns = encoder.vectors_of(torch.from_numpy(batch.columns).to(device))
         masked, owners = torch.from_numpy(batch.masked).to(device), places.owners
-        true = (states * encoder.vectors_of(places.targets)).sum(1) / config.temperature
+        true = (states * targets).sum(1) / config.temperature
         if config.loss == "bce":
             drawn = torch.randint(len(columns), owners.shape, generator=generator_of(seed, "negatives")).to(device)
             false = (states * columns[drawn]).sum(1) / config.temperature
@@ -92,18 +94,29 @@ def learned_codes(
     *,
     prompted: Int64[Tensor, "histories"] | None,
     generator: Generator | None,
-) -> tuple[Float[Tensor, "places dim"], Places]:
-    """The code at each place that is learned from, where each history may be prompted for a cluster at the inputs."""
+) -> tuple[Float[Tensor, "places *interests dim"], Places]:
+    """The code, or the codes of all interests, at each place that is learned from.
+
+    Each history may be prompted for a cluster at the inputs.
+    """
     device = encoder.positions.device
     items, targets = torch.from_numpy(batch.items), torch.from_numpy(batch.targets)
     codes = []
     for rows, places in batch.alike():
         clusters = None if prompted is None else prompted[rows].to(device)
-        reached = encoder.codes(items[rows, places].to(device), clusters=clusters, generator=generator)
+        reached = encoder.reach(items[rows, places].to(device), clusters=clusters, generator=generator)
         codes.append(reached[(targets[rows, places] >= 0).to(device)])
     owners, places = (targets >= 0).nonzero(as_tuple=True)
     clusters = torch.from_numpy(batch.clusters)[owners, places]
     return torch.cat(codes), Places(*(one.to(device) for one in (targets[owners, places], clusters, owners)))
+
+
+def nearest_interests(
+    interests: Float[Tensor, "places interests dim"], targets: Float[Tensor, "places dim"]
+) -> Float[Tensor, "places dim"]:
+    """Of the interests at each place the one whose product with the target is largest (arXiv 2005.09347, eq. 8)."""
+    chosen = torch.einsum("pid,pd->pi", interests, targets).argmax(1)
+    return interests[torch.arange(len(interests), device=interests.device), chosen]
 
 
 def softmax_loss(

@@ -1,12 +1,12 @@
 """Finished runs on damaged graphs: the trained model embeds what is left, and is asked what it was asked before."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pyarrow import Table
 
 from amity.config import Config
 from amity.device import check_device
+from amity.embedding import Embeddings
 from amity.encoder import Model
 from amity.errors import ConfigError
 from amity.evaluation import Evaluation, EvaluationConfig, per_query_table
@@ -58,7 +58,7 @@ def evaluate_hearing(model: Model, heard: Graph, graph: Graph, held_out: HeldOut
     """
     embeddings = verbs.embed(model, heard, config.embedding, device=config.device)
     retriever = Retriever.build(
-        replace(embeddings, graph=graph),
+        Embeddings(embeddings.vectors, graph),
         IndexConfig(kind="exact"),
         seed=config.seed,
         device=check_device(config.device),

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
-from amity.embedding import Embeddings, embed_graph
+from amity.embedding import Embeddings, embed_graph, embed_nodes
 from amity.embedding.histories import ask_after
 from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
@@ -17,6 +17,7 @@ from amity.pipeline.judge import Judge
 from amity.pipeline.pool import LENGTH, QUERIES, Pool, draw_pool, places_of_known, recall_of_lists
 from amity.pipeline.sampled import embed_sampled
 from amity.retrieval import AnyRetriever, Retriever
+from amity.retrieval.fusion import keep_best
 from amity.sampling import histories_before
 from amity.splitting import Split
 from amity.training import Recipe, Validate
@@ -44,6 +45,8 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
     if recipe.encoder.kind == "graph" and split.train.candidates.count <= size:
         return lambda model: recall_among_all(model, split, seed=seed)
     pool = draw_pool(split, size, seed=seed)
+    if recipe.encoder.kind == "sequence" and recipe.encoder.sequence.interests:
+        return lambda model: recall_by_interests(pool, model, split, seed=seed)
     return lambda model: recall_among(pool, model, split, fanout=fanout, seed=seed)
 
 
@@ -77,6 +80,19 @@ def recall_of_pool(vectors: Float32[ndarray, "nodes dim"], pool: Pool, split: Sp
     excluded = places_of_known(split.train.target.adjacency, pool)
     hits = index.search(asked, k=min(LENGTH, len(pool.candidates)), excluded=excluded, names=queries)
     return recall_of_lists(hits, pool, split.valid.truth)
+
+
+def recall_by_interests(pool: Pool, model: Model, split: Split, *, seed: int) -> float:
+    """The same where each query asks with several interests, the best of which counts."""
+    encoder, graph, told = model.encoder, split.train, histories_before(split, split.valid)
+    assert isinstance(encoder, SequenceEncoder)
+    learned = Learned.of_queries(encoder, len(pool.queries))
+    ask_after(encoder, learned, told, pool.queries - graph.queries.first, first=0)
+    index = exact_index(embed_nodes(model, graph, told, pool.candidates), seed=seed)
+    asked = {"k": min(LENGTH, len(pool.candidates)), "names": pool.queries}
+    excluded = places_of_known(graph.target.adjacency, pool)
+    lists = [index.search(rows.array, excluded=excluded, **asked) for rows in learned.asking]
+    return recall_of_lists(keep_best(lists, seed=seed, **asked), pool, split.valid.truth)
 
 
 def as_validated(retriever: Asked, model: Model, split: Split) -> Asked:

@@ -75,7 +75,7 @@ class Retriever:
         refuse_unknown(graph, queries, k)
         excluded, vectors = excluded_positions(graph, queries, known), self.embeddings.vectors
         if self.expansion.by == "none":
-            return self._ask(vectors[queries], queries, excluded, k)
+            return self._ask_alone(queries, excluded, k)
         friends = choose_friends(graph.target.adjacency, queries, count=self.expansion.friends, seed=self.seed)
         if self.expansion.by == "mean":
             return self._ask(mean_vectors(vectors, queries, friends), queries, excluded, k)
@@ -86,6 +86,15 @@ class Retriever:
         if self.expansion.by == "max":
             return keep_best(lists, k=k, names=queries, seed=self.seed)
         return fuse(lists, np.ones((len(lists), len(queries))), k=k, names=queries, seed=self.seed)
+
+    def _ask_alone(self, queries: ndarray, excluded: Adjacency, k: int) -> Hits:
+        """What queries find by themselves: by their vectors, or by whichever of their interests scores best."""
+        asking = self.embeddings.asking
+        if asking is None:
+            return self._ask(self.embeddings.vectors[queries], queries, excluded, k)
+        asked = (self.embeddings.asked(queries, cluster=interest) for interest in range(len(asking)))
+        lists = [self._ask(vectors, queries, excluded, k) for vectors in asked]
+        return keep_best(lists, k=k, names=queries, seed=self.seed)
 
     def _ask(self, vectors: ndarray, queries: ndarray, excluded: Adjacency, k: int) -> Hits:
         """The k best rows of the graph for each vector, less what the query is not to get."""
