@@ -26,8 +26,8 @@ from amity.index import DividedIndex, Index, IndexConfig, build_divided, build_i
 from amity.index.approximate import ApproximateIndex
 from amity.index.hits import Hits
 from amity.index.hnsw import HnswConfig
-from amity.index.ranking import make_salts
-from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
+from amity.retrieval.asking import Question, ask_for
+from amity.retrieval.merging import MergeConfig, merge
 from bench_index import ENOUGH, EXCLUDED, K, in_words, look_trained
 from measure import Row, options, paired, rate, show
 
@@ -111,14 +111,9 @@ def search_divided(
     index: DividedIndex, vectors: np.ndarray, queries: np.ndarray, barred: Adjacency, *, alpha: float
 ) -> Hits:
     """The merged lists of all clusters, as `DividedRetriever` makes them."""
-    names = np.arange(len(queries))
-    asked = [queries] * index.clusters.count
-    lists = tuple(index.search(asked, k=K, excluded=barred, names=names, scores_compare=alpha == 1))
-    implied = np.zeros((len(queries), len(lists)))
-    if alpha != 1:
-        implied = imply_intent(index.log_masses(asked, lists, excluded=barred, temperature=TEMPERATURE))
-    answers = Answers(lists, implied, implied, make_salts(0, names))
+    question = Question((queries,) * index.clusters.count, None, barred, np.arange(len(queries)))
     config = MergeConfig(alpha=alpha)
+    answers = ask_for(index, question, [config], k=K, temperature=TEMPERATURE, seed=0)
     return merge(answers, config, k=K, temperature=TEMPERATURE, vectors=vectors, groups=NO_GROUPS).hits
 
 

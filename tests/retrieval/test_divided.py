@@ -14,6 +14,8 @@ from amity.graph import from_pairs
 from amity.graph.features import Category
 from amity.index import open_divided, save_divided
 from amity.retrieval import Blend, DividedRetriever, MergeConfig, Recommender, Retriever, blended
+from amity.retrieval.asking import ask, ask_for
+from amity.retrieval.merging import merge
 from embedded import bipartite_graph, embed
 
 
@@ -98,6 +100,36 @@ def test_each_cluster_is_asked_with_its_own_vectors_and_counts_by_its_intent():
             logs[inside] = np.log(embeddings.intent[query, cluster]) + scores[inside] - total
         assert np.logaddexp.reduce(logs) == pytest.approx(0, abs=1e-6)
         np.testing.assert_array_equal(hits.rows[query] - 60, np.argsort(-logs)[:15])
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    seed=st.integers(0, 99),
+    k=st.sampled_from([1, 5, 30, 60]),
+    by=st.sampled_from(["calibrated", "quota", "fair"]),
+    alpha=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    taught=st.booleans(),
+)
+def test_short_lists_that_are_made_longer_give_what_long_ones_do(seed, k, by, alpha, taught):
+    embeddings = embed(bipartite_graph(num_items=400), seed=seed)
+    retriever = DividedRetriever.build(learned(embeddings, 4, seed) if taught else embeddings, divide(400, 4))
+    question, way = retriever._question(np.arange(60), None), MergeConfig(by=by, alpha=alpha)
+    about = {"temperature": 0.3, "seed": 0}
+    short = ask_for(retriever.index, question, [way], k=k, **about)
+    long = ask(retriever.index, question, depth=400, **about)
+    vectors, groups = embeddings.vectors[60:], np.zeros(400, np.int64)
+    first, second = (merge(one, way, k=k, temperature=0.3, vectors=vectors, groups=groups) for one in (short, long))
+    np.testing.assert_array_equal(first.hits.rows, second.hits.rows)
+    np.testing.assert_allclose(first.hits.scores, second.hits.scores, rtol=1e-4, atol=1e-5)
+
+
+def test_several_merges_at_once_give_what_each_gives_alone():
+    embeddings = learned(embed(bipartite_graph(num_items=400)), 4)
+    retriever = DividedRetriever.build(embeddings, divide(400, 4))
+    ways = [MergeConfig(by=by, alpha=alpha) for by in ("calibrated", "quota") for alpha in (0.0, 1.0, 4.0)]
+    together = retriever.search_by(ways, np.arange(60), k=40)
+    for way, hits in zip(ways, together, strict=True):
+        np.testing.assert_array_equal(hits.rows, replace(retriever, merge=way).search(np.arange(60), k=40).rows)
 
 
 def test_intent_and_quotas_are_told():

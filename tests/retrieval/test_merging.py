@@ -46,7 +46,8 @@ def answers_of(
     lists = tuple(Hits(order[c] + c * size, best[c]) for c in range(num_clusters))
     masses = np.logaddexp.reduce(scores.astype(np.float64) / 0.2, axis=2).T
     implied = imply_intent(masses)
-    return Answers(lists, implied, implied, make_salts(3, np.arange(num_queries)))
+    held = np.full((num_queries, num_clusters), size)
+    return Answers(lists, implied, implied, held, make_salts(3, np.arange(num_queries)))
 
 
 def merged(answers: Answers, k: int, groups: np.ndarray = NO_GROUPS, **settings) -> tuple[np.ndarray, np.ndarray]:
@@ -174,6 +175,7 @@ def test_merged_lists_are_full_distinct_and_do_not_hang_on_the_numbers_of_cluste
         tuple(answers.lists[one] for one in order),
         answers.log_intent[:, order],
         answers.log_implied[:, order],
+        answers.held[:, order],
         answers.lots,
     )
     np.testing.assert_array_equal(merged(renumbered, 10, groups, **config)[0], rows)
@@ -217,7 +219,7 @@ def test_intent_that_scores_imply_sums_to_one_and_knows_empty_clusters():
 def test_quota_merging_gives_each_cluster_its_quota_of_its_best():
     answers = answers_of(num_queries=30)
     rows, clusters = merged(answers, 12, by="quota", alpha=0.5)
-    places = quotas(np.exp(answers.log_intent), answers.held(), answers.lots, k=12, alpha=0.5)
+    places = quotas(np.exp(answers.log_intent), answers.held, answers.lots, k=12, alpha=0.5)
     for cluster, hits in enumerate(answers.lists):
         for query in range(30):
             assert set(rows[query][clusters[query] == cluster]) == set(hits.rows[query, : places[query, cluster]])
@@ -271,7 +273,7 @@ def test_relevance_nearly_one_changes_nothing_and_less_makes_lists_less_alike(co
 
 def test_marginal_relevance_by_hand():
     lists = (Hits(np.array([[0, 1, 2]]), np.array([[1.0, 0.9, 0.0]], np.float32)),)
-    answers = Answers(lists, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros(1, np.uint64))
+    answers = Answers(lists, np.zeros((1, 1)), np.zeros((1, 1)), np.full((1, 1), 3), np.zeros(1, np.uint64))
     vectors = np.array([[1, 0], [1, 0.1], [0, 1]], np.float32)
     config = MergeConfig(relevance=0.5)
     found = merge(answers, config, k=3, temperature=1.0, vectors=vectors, groups=np.zeros(3, np.int64))

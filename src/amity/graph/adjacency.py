@@ -52,6 +52,13 @@ class Adjacency:
         """The sorted neighbours of one node, as a view."""
         return self.indices[self.indptr[node] : self.indptr[node + 1]]
 
+    def rows(self, chosen: Int64[ndarray, "chosen"]) -> "Adjacency":
+        """Only the rows of some nodes, in the order given; times and weights are left out."""
+        sizes = self.degrees_of(chosen)
+        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(indptr[-1]) + np.repeat(self.indptr[chosen] - indptr[:-1], sizes)
+        return Adjacency(indptr, self.indices[places])
+
     def sources(self) -> Int64[ndarray, "edges"]:
         """The row of each edge, beside `indices`."""
         return np.repeat(np.arange(self.num_nodes), self.degrees())

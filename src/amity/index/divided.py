@@ -12,7 +12,7 @@ from numpy import ndarray
 from amity.clustering import Clusters
 from amity.graph import Adjacency
 from amity.index.building import IndexConfig, build_index
-from amity.index.hits import Hits, Index
+from amity.index.hits import NOBODY, Hits, Index
 from amity.index.masses import log_masses
 
 EXACT_BELOW = 4096
@@ -83,6 +83,31 @@ class DividedIndex:
                 best = np.partition(np.hstack([best, hits.scores]), k, axis=1)[:, k:]
         return lists
 
+    def deepen(
+        self,
+        lists: Sequence[Hits],
+        asked: Asked,
+        floors: Float[ndarray, "queries clusters"],
+        *,
+        k: int,
+        excluded: Adjacency,
+        names: Int64[ndarray, "queries"],
+    ) -> list[Hits]:
+        """Lists that `search` found, made k long where the floor is finite, or -inf, with all who score that much.
+
+        Where it is inf, they stay as they are.
+        """
+        return [
+            self._deepen(cluster, hits, asked[cluster], floors[:, cluster], k, (excluded, names))
+            for cluster, hits in enumerate(lists)
+        ]
+
+    def held(self, excluded: Adjacency) -> Int64[ndarray, "queries clusters"]:
+        """How many candidates of each cluster each query may get."""
+        num_queries, count = excluded.num_nodes, self.clusters.count
+        barred = excluded.sources() * count + self.clusters.of[excluded.indices]
+        return self.clusters.sizes() - np.bincount(barred, minlength=num_queries * count).reshape(num_queries, count)
+
     def log_masses(
         self, asked: Asked, found: Sequence[Hits], *, excluded: Adjacency, temperature: float
     ) -> Float64[ndarray, "queries clusters"]:
@@ -99,6 +124,22 @@ class DividedIndex:
             for cluster, (part, vectors, hits) in enumerate(zip(self.parts, asked, found, strict=True))
         ]
         return np.stack(masses, axis=1)
+
+    def _deepen(
+        self, cluster: int, hits: Hits, asked: ndarray, floors: ndarray, k: int, about: tuple[Adjacency, ndarray]
+    ) -> Hits:
+        excluded, names = about
+        missing = ((0, 0), (0, k - hits.rows.shape[1]))
+        rows = np.pad(hits.rows, missing, constant_values=NOBODY)
+        scores = np.pad(hits.scores, missing, constant_values=-np.inf)
+        short = np.flatnonzero(floors < np.inf)
+        if len(short):
+            inside = self._inside(cluster, excluded).rows(short)
+            # Rounded down, so that nobody is lost who is tied.
+            least = np.nextafter(floors[short].astype(np.float32), np.float32(-np.inf))
+            found = self.parts[cluster].search(asked[short], k=k, excluded=inside, names=names[short], floors=least)
+            rows[short], scores[short] = self._renumber(cluster, found).rows, found.scores
+        return Hits(rows, scores)
 
     def _inside(self, cluster: int, excluded: Adjacency) -> Adjacency:
         """The excluded positions that lie in a cluster, as places there."""

@@ -37,6 +37,8 @@ GLANCE = 128
 """How many scores are compared with the limit at a glance."""
 LARGEST_HALF = 65504.0
 """The largest finite number in half precision."""
+SPARE = 16
+"""How many candidates a reservoir holds beside the k best, at least, before it is cut to these."""
 HEAD = 2
 """A row of the selection's state begins with the size of its reservoir and the least key that may still enter."""
 
@@ -123,7 +125,7 @@ class ExactIndex:
         asked = round_rows(questions.vectors)
         width = max(1, SCORE_BLOCK // len(questions.vectors))
         scratch = torch.empty(len(questions.vectors) * min(width, len(self.vectors)), dtype=torch.int32)
-        state = np.zeros((len(questions.vectors), HEAD + k + max(k, 128)), np.uint64)
+        state = np.zeros((len(questions.vectors), HEAD + k + max(k, SPARE)), np.uint64)
         state[:, 1] = least
         for first in range(0, len(self.vectors), width):
             items = in_single(self.vectors[first : first + width])

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, Integer, UInt64
 from numpy import ndarray
 
+from amity.graph import Adjacency
 from amity.graph.rows import fetch_row
 from amity.index.hits import NOBODY, Hits
 from amity.index.precision import stored
@@ -41,10 +42,8 @@ class Questions(NamedTuple):
 
     def rows(self, chosen: Int64[ndarray, "chosen"]) -> "Questions":
         """Only the queries of these numbers."""
-        sizes = np.diff(self.starts)[chosen]
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        places = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], sizes)
-        return Questions(self.vectors[chosen], self.salts[chosen], starts, self.excluded[places])
+        barred = Adjacency(self.starts, self.excluded).rows(chosen)
+        return Questions(self.vectors[chosen], self.salts[chosen], barred.indptr, barred.indices)
 
 
 def rank(

@@ -13,7 +13,6 @@ from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
 from amity.evaluation.calibration import Calibration, calibrate
 from amity.evaluation.temperature import Answered, Pairs, likeliest
-from amity.graph import Adjacency
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.index.ranking import make_salts
 from amity.pipeline.pool import LENGTH, Pool, draw_pool, places_of_known, recall_of_lists, rows_of
@@ -99,7 +98,7 @@ class Judge:
         temperature = self._temperature(index, told.vectors, Answered(asked, lists, excluded))
         implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=temperature))
         intent = implied if told.intent is None else np.log(np.maximum(told.intent[:, present], TINY))
-        answers = Answers(lists, intent, implied, make_salts(self.seed, names))
+        answers = Answers(lists, intent, implied, index.held(excluded), make_salts(self.seed, names))
         merged = merge(
             answers, MergeConfig(), k=LENGTH, temperature=temperature, vectors=told.vectors, groups=clusters.of
         )
@@ -119,7 +118,7 @@ class Judge:
         few = Answered(
             [asked[some] for asked in answered.asked],
             [Hits(hits.rows[some], hits.scores[some]) for hits in answered.lists],
-            Adjacency(excluded.indptr[: FITTED + 1], excluded.indices),
+            excluded.rows(np.arange(min(FITTED, excluded.num_nodes))),
         )
         askers, friends = rows_of(self.split.valid.truth, self.pool.queries[some])
         pairs = Pairs(askers, np.searchsorted(self.pool.candidates, friends), vectors)

@@ -14,10 +14,10 @@ from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import Adjacency
 from amity.graph.features import Category
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
-from amity.index.ranking import make_salts
+from amity.retrieval.asking import Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_unknown
-from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
-from amity.retrieval.quotas import TINY, quotas
+from amity.retrieval.merging import MergeConfig, merge
+from amity.retrieval.quotas import quotas
 from amity.retrieval.retriever import Retriever, same_vectors
 
 QUERY_BLOCK = 1024
@@ -107,37 +107,30 @@ class DividedRetriever:
     ) -> tuple[Float64[ndarray, "queries clusters"], Int64[ndarray, "queries clusters"]]:
         """How likely each query is to want each cluster, and the places that this gives the cluster among k."""
         self._refuse(queries, k)
-        answers = self._ask(queries, k, None, weighed=True)
+        depth = min(k, self.embeddings.graph.candidates.count)
+        answers = ask(
+            self.index, self._question(queries, None), depth=depth, temperature=self._temperature, seed=self.seed
+        )
         intent = np.exp(answers.log_intent)
         bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
-        return intent, quotas(intent, answers.held(), answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
+        return intent, quotas(intent, answers.held, answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
 
     def _search_block(
         self, queries: ndarray, k: int, known: Adjacency | None, ways: list[tuple[MergeConfig, ndarray]]
     ) -> list[Hits]:
-        candidates = self.embeddings.graph.candidates
-        plain = self.embeddings.intent is None and all(way.by == "calibrated" and way.alpha == 1 for way, _ in ways)
-        depth = max(max(k, way.pool) if way.relevance < 1 or way.by_column else k for way, _ in ways)
-        answers = self._ask(queries, min(depth, candidates.count), known, weighed=not plain)
-        shared = {"k": k, "temperature": self._temperature, "vectors": self.embeddings.vectors[candidates.rows]}
-        merged = (merge(answers, way, groups=groups, **shared) for way, groups in ways)
+        candidates, temperature = self.embeddings.graph.candidates, self._temperature
+        question, merges = self._question(queries, known), [way for way, _ in ways]
+        answers = ask_for(self.index, question, merges, k=k, temperature=temperature, seed=self.seed)
+        vectors = self.embeddings.vectors[candidates.rows]
+        merged = (merge(answers, way, k=k, temperature=temperature, vectors=vectors, groups=own) for way, own in ways)
         return [one.hits.moved(candidates.first) for one in merged]
 
-    def _ask(self, queries: ndarray, depth: int, known: Adjacency | None, *, weighed: bool) -> Answers:
-        """What all clusters answer; without weighing they are taken to be equally likely, and to say so themselves."""
-        excluded = excluded_positions(self.embeddings.graph, queries, known)
-        asked = [self.embeddings.asked(queries, cluster=cluster) for cluster in range(self.index.clusters.count)]
-        lists = tuple(self.index.search(asked, k=depth, excluded=excluded, names=queries, scores_compare=not weighed))
-        lots = make_salts(self.seed, queries)
-        if not weighed:
-            equal = np.zeros((len(queries), len(lists)))
-            return Answers(lists, equal, equal, lots)
-        masses = self.index.log_masses(asked, lists, excluded=excluded, temperature=self._temperature)
-        implied, learned = imply_intent(masses), self.embeddings.intent
-        if learned is None:
-            return Answers(lists, implied, implied, lots)
-        own = learned[queries - self.embeddings.graph.queries.first].astype(np.float64)
-        return Answers(lists, np.log(np.maximum(own, TINY)), implied, lots)
+    def _question(self, queries: ndarray, known: Adjacency | None) -> Question:
+        embeddings = self.embeddings
+        excluded = excluded_positions(embeddings.graph, queries, known)
+        asked = (embeddings.asked(queries, cluster=cluster) for cluster in range(self.index.clusters.count))
+        intent = None if embeddings.intent is None else embeddings.intent[queries - embeddings.graph.queries.first]
+        return Question(tuple(asked), intent, excluded, queries)
 
     @property
     def _temperature(self) -> float:

@@ -56,6 +56,11 @@ class MergeConfig(Section):
         return self.by == "calibrated" or self.by_column
 
     @property
+    def is_plain(self) -> bool:
+        """Whether scores that compare are left as they are, where nothing was learned of intent."""
+        return self.by == "calibrated" and self.alpha == 1
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest share."""
         return self.minimum_share, self.largest_share
@@ -71,11 +76,9 @@ class Answers:
     """log p(k | u)."""
     log_implied: Float64[ndarray, "queries clusters"]
     """log q(k | u), what the scores say: see `imply_intent`."""
+    held: Int64[ndarray, "queries clusters"]
+    """How many candidates each cluster has for each query, be they in its list or not."""
     lots: Lots
-
-    def held(self) -> Int64[ndarray, "queries clusters"]:
-        """How many candidates each cluster's list has."""
-        return np.stack([(hits.rows >= 0).sum(axis=1) for hits in self.lists], axis=1)
 
 
 def imply_intent(log_masses: Float64[ndarray, "queries clusters"]) -> Float64[ndarray, "queries clusters"]:
@@ -129,9 +132,31 @@ def merge(
     return diversify(whole, vectors, _groups(whole, config, groups), kept, k=k, relevance=config.relevance)
 
 
+def find_short(
+    answers: Answers, config: MergeConfig, *, k: int, temperature: float
+) -> Float64[ndarray, "queries clusters"]:
+    """Which lists are too short for `merge`, and above what score they must go on; inf where they suffice.
+
+    Ranked together, a list suffices whose last candidate is not among the k best of all that were found: whoever
+    follows is no better. A quota is filled by a list that long; diversity and groups may want everybody.
+    """
+    lasts = np.stack([hits.scores[:, -1] for hits in answers.lists], axis=1).astype(np.float64)
+    if config.relevance < 1 or config.by_column:
+        floors = np.full(lasts.shape, -np.inf)
+    elif config.by == "calibrated":
+        offsets = calibrate(answers.log_intent, answers.log_implied, alpha=config.alpha, temperature=temperature)
+        sums = np.hstack([hits.scores + offsets[:, [place]] for place, hits in enumerate(answers.lists)])
+        enough = sums.shape[1] >= k
+        least = -np.partition(-sums, k - 1, axis=1)[:, [k - 1]] if enough else np.full((len(sums), 1), -np.inf)
+        floors = np.where(lasts + offsets >= least, least - offsets, np.inf)
+    else:
+        floors = np.where(_quotas(answers, config, k) > answers.lists[0].rows.shape[1], -np.inf, np.inf)
+    return np.where(np.isfinite(lasts), floors, np.inf)
+
+
 def _quotas(answers: Answers, config: MergeConfig, k: int) -> Int64[ndarray, "queries clusters"]:
     bounds = config.bounds if config.by == "fair" else (0.0, 1.0)
-    return quotas(np.exp(answers.log_intent), answers.held(), answers.lots, k=k, alpha=config.alpha, bounds=bounds)
+    return quotas(np.exp(answers.log_intent), answers.held, answers.lots, k=k, alpha=config.alpha, bounds=bounds)
 
 
 def _groups(ranked: Ranked, config: MergeConfig, groups: Int64[ndarray, "candidates"]) -> Groups:

@@ -1,0 +1,72 @@
+"""Clusters asked: short lists of all of them first, and longer ones where a merge needs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int64
+from numpy import ndarray
+
+from amity.graph import Adjacency
+from amity.index import DividedIndex
+from amity.index.ranking import make_salts
+from amity.retrieval.merging import Answers, MergeConfig, find_short, imply_intent
+from amity.retrieval.quotas import TINY
+
+SHORTEST, ROOM = 16, 2
+"""The least length of short lists, and how many times k all of them together hold at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What some queries ask of every cluster."""
+
+    asked: tuple[Float[ndarray, "queries dim"], ...]
+    """For each cluster, with what vectors."""
+    intent: Float[ndarray, "queries clusters"] | None
+    """How likely they want it; absent where nothing has learned that."""
+    excluded: Adjacency
+    """The positions that each query must not get."""
+    names: Int64[ndarray, "queries"]
+
+
+def ask(index: DividedIndex, question: Question, *, depth: int, temperature: float, seed: int) -> Answers:
+    """Lists of that length, and how much each cluster counts: by what was learned, else by what the scores say."""
+    found = index.search(question.asked, k=depth, excluded=question.excluded, names=question.names)
+    masses = index.log_masses(question.asked, found, excluded=question.excluded, temperature=temperature)
+    implied, learned = imply_intent(masses), question.intent
+    intent = implied if learned is None else np.log(np.maximum(learned.astype(np.float64), TINY))
+    return Answers(tuple(found), intent, implied, index.held(question.excluded), make_salts(seed, question.names))
+
+
+def ask_for(
+    index: DividedIndex, question: Question, merges: Sequence[MergeConfig], *, k: int, temperature: float, seed: int
+) -> Answers:
+    """Lists that are long enough for each of several merges of k."""
+    longest = max([k, *(way.pool for way in merges if way.relevance < 1 or way.by_column)])
+    longest = min(longest, len(index.clusters.of))
+    depth = min(longest, max(SHORTEST, -(-ROOM * k // index.clusters.count)))
+    if question.intent is None and all(way.is_plain for way in merges):
+        answers = _ask_plainly(index, question, depth=longest if index.kind == "exact" else depth, seed=seed)
+    else:
+        answers = ask(index, question, depth=depth, temperature=temperature, seed=seed)
+    if answers.lists[0].rows.shape[1] == longest:
+        return answers
+    floors = np.min([find_short(answers, way, k=k, temperature=temperature) for way in merges], axis=0)
+    longer = index.deepen(
+        answers.lists, question.asked, floors, k=longest, excluded=question.excluded, names=question.names
+    )
+    return replace(answers, lists=tuple(longer))
+
+
+def _ask_plainly(index: DividedIndex, question: Question, *, depth: int, seed: int) -> Answers:
+    """The same where scores compare and nothing weighs clusters: lists of exact indexes hold the best of all alone."""
+    equal = np.zeros((len(question.names), index.clusters.count))
+    found = index.search(
+        question.asked,
+        k=depth,
+        excluded=question.excluded,
+        names=question.names,
+        scores_compare=index.kind == "exact",
+    )
+    return Answers(tuple(found), equal, equal, index.held(question.excluded), make_salts(seed, question.names))
