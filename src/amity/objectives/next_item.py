@@ -1,5 +1,6 @@
 """Retrieval from histories: at each place the item that comes next, against items that were never taken."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,16 +150,18 @@ class _Softmax(torch.autograd.Function):
         clusters, masked, owners = taken
         by_states, by_columns, by_true = torch.empty_like(states), torch.zeros_like(columns), torch.empty_like(true)
         loss = true.new_zeros(())
-        for first in range(0, len(states), AT_ONCE):
-            rows = slice(first, first + AT_ONCE)
-            shift = shifts if len(shifts) == 1 else shifts[clusters[rows]]
-            scores = torch.addmm(shift, states[rows], columns.T).masked_fill_(masked[owners[rows]], -torch.inf)
-            totals = torch.logaddexp(true[rows], scores.logsumexp(1))
-            loss += (totals - true[rows]).sum()
-            chances = scores.sub_(totals[:, None]).exp_()
-            by_states[rows] = chances @ columns
-            by_columns.addmm_(chances.T, states[rows])
-            by_true[rows] = (true[rows] - totals).exp() - 1
+        for shift, seen, groups in _of_clusters(shifts, clusters):
+            table, gradient = columns[seen], torch.zeros_like(columns[seen])
+            for rows in groups:
+                known = masked[owners[rows]][:, seen]
+                scores = torch.addmm(shift[seen], states[rows], table.T).masked_fill_(known, -torch.inf)
+                totals = torch.logaddexp(true[rows], scores.logsumexp(1))
+                loss += (totals - true[rows]).sum()
+                chances = scores.sub_(totals[:, None]).exp_()
+                by_states[rows] = chances @ table
+                gradient.addmm_(chances.T, states[rows])
+                by_true[rows] = (true[rows] - totals).exp() - 1
+            by_columns[seen] += gradient
         count = max(len(states), 1)
         ctx.save_for_backward(*(gradient / count for gradient in (by_states, by_columns, by_true)))
         return loss / count
@@ -166,6 +169,22 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return *(gradient * given for gradient in ctx.saved_tensors), None, None, None, None
+
+
+Rows = slice | Tensor
+
+
+def _of_clusters(shifts: Tensor, clusters: Tensor) -> Iterator[tuple[Tensor, Rows, Iterable[Rows]]]:
+    """For each cluster what is added to its scores, the columns it sees, and its places, a few at a time."""
+    if len(shifts) == 1:
+        starts = range(0, len(clusters), AT_ONCE)
+        yield shifts[0], slice(None), (slice(first, first + AT_ONCE) for first in starts)
+        return
+    sizes = torch.bincount(clusters, minlength=len(shifts)).tolist()
+    for shift, places in zip(shifts, clusters.argsort(stable=True).split(sizes), strict=True):
+        finite = shift.isfinite()
+        seen = slice(None) if finite.all() else finite.nonzero()[:, 0]
+        yield shift, seen, places.split(AT_ONCE) if len(places) else ()
 
 
 def bce_loss(
