@@ -148,7 +148,8 @@ def tables(name: str, by_arm: Results) -> list[str]:
     for arm, found in by_arm.items():
         seconds = np.median([run.report["seconds"]["train"] for run in found])
         rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
-    told = [f"{len(runs)} seeds, {len(runs[0].degrees):,} queries a seed.", "", *rows, "", *gaps(by_arm, base, others)]
+    about = f"Seeds: {len(runs)}; queries of each: {len(runs[0].degrees):,}."
+    told = [about, "", *rows, "", *gaps(by_arm, base, others)]
     return [*told, *(steering(by_arm[STEERED][0].report) if STEERED in by_arm else [])]
 
 
