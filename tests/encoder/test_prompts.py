@@ -131,7 +131,7 @@ def test_a_model_file_keeps_its_prompts_and_says_how_many_clusters_there_are(
 
 
 def test_prompts_at_the_inputs_of_a_graph_encoder_are_refused(make_random_friend_graph: Callable[..., Graph]):
-    config = EncoderConfig(prompts=PromptsConfig(at="inputs"))
+    config = EncoderConfig(prompts=PromptsConfig(kind="product", at="inputs"))
     with pytest.raises(ConfigError, match=r"a pass of the graph encoder for each cluster"):
         build_model(make_random_friend_graph(20, 40), config, seed=0, division=Division(2))
 
