@@ -94,11 +94,12 @@ def paths(
 ) -> str:
     """Lines through points whose x positions differ from line to line, on an axis from 0 to `most`.
 
-    The points of every line are labelled, those of the first above it, of all others below, where there is room.
+    Whole numbers are marked on it. The points of every line are labelled, those of the first above it, of all others
+    below, where there is room.
     """
     frame = Frame(_round_up(_highest(series)), right=24, above=22)
-    ticks = (number / 4 for number in range(5))
-    parts = [*_grid(frame), *(_label_x(frame, frame.x(share), [f"{most * share:.3g}"]) for share in ticks)]
+    ticks = range(math.floor(most) + 1)
+    parts = [*_grid(frame), *(_label_x(frame, frame.x(tick / most), [str(tick)]) for tick in ticks)]
     for place, (one, xs) in enumerate(zip(series, positions, strict=True)):
         points = [(frame.x(x / most), frame.y(m.value), m) for x, m in zip(xs, one.marks, strict=True)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
