@@ -1,5 +1,6 @@
 """Laws of merging: quotas, the calibrated merge, fair shares, and diversity."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -179,6 +180,16 @@ def test_merged_lists_are_full_distinct_and_do_not_hang_on_the_numbers_of_cluste
         answers.lots,
     )
     np.testing.assert_array_equal(merged(renumbered, 10, groups, **config)[0], rows)
+
+
+@pytest.mark.parametrize("num_queries", [1, 7])
+def test_diversity_gives_no_place_to_clusters_that_only_the_pool_has_places_for(num_queries):
+    likely = np.log(np.tile([0.97, 0.01, 0.01, 0.01], (num_queries, 1)))
+    answers = replace(answers_of(num_queries=num_queries), log_intent=likely)
+    _, plain = merged(answers, 10, by="quota")
+    rows, clusters = merged(answers, 10, by="quota", relevance=0.5, pool=60)
+    assert (rows >= 0).all()
+    np.testing.assert_array_equal(np.sort(clusters, axis=1), np.sort(plain, axis=1))
 
 
 @pytest.mark.parametrize("config", [{}, {"by": "quota"}, {"by": "fair"}, {"by": "fair", "group": "school"}])

@@ -47,7 +47,7 @@ def judge_clusters(
     intent = {
         "calibration_error": calibration_error(likely, labels),
         "accuracy": float((likely.argmax(axis=1) == labels).mean()),
-        "cross_entropy": cross_entropy(np.log(np.maximum(likely, TINY)), labels),
+        "cross_entropy": cross_entropy(np.log(np.maximum(likely.astype(np.float64), TINY)), labels),
     }
     return {"in_cluster": recalls, "intent": intent}
 

@@ -97,7 +97,8 @@ class Judge:
         lists = tuple(index.search(asked, k=min(LENGTH, len(of)), excluded=excluded, names=names))
         temperature = self._temperature(index, told.vectors, Answered(asked, lists, excluded))
         implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=temperature))
-        intent = implied if told.intent is None else np.log(np.maximum(told.intent[:, present], TINY))
+        learned = None if told.intent is None else told.intent[:, present].astype(np.float64)
+        intent = implied if learned is None else np.log(np.maximum(learned, TINY))
         answers = Answers(lists, intent, implied, index.held(excluded), make_salts(self.seed, names))
         merged = merge(
             answers, MergeConfig(), k=LENGTH, temperature=temperature, vectors=told.vectors, groups=clusters.of
@@ -110,7 +111,7 @@ class Judge:
             return None
         askers, friends = rows_of(self.split.valid.truth, self.pool.queries)
         labels = self.clusters.of[friends - self.split.train.candidates.first].astype(np.int64)
-        return calibrate(np.log(np.maximum(told.intent[askers], TINY)), labels)
+        return calibrate(np.log(np.maximum(told.intent[askers].astype(np.float64), TINY)), labels)
 
     def _temperature(self, index: DividedIndex, vectors: Float32[ndarray, "pool dim"], answered: Answered) -> float:
         """See `likeliest`; of some queries, since it takes as many passes as it tries temperatures."""

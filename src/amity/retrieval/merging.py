@@ -128,8 +128,9 @@ def merge(
     if not config.by_column:
         limits = None if limits is None else np.maximum(limits, _quotas(answers, config, config.pool))
         whole = rank_together(*terms, length=max(k, config.pool), limits=limits)
-    kept = _count(_groups(ranked, config, groups), ranked.hits.rows)
-    return diversify(whole, vectors, _groups(whole, config, groups), kept, k=k, relevance=config.relevance)
+    inside, among = _groups(ranked, config, groups), _groups(whole, config, groups)
+    kept = _count(inside, ranked.hits.rows, size=1 + max(inside.max(initial=0), among.max(initial=0)))
+    return diversify(whole, vectors, among, kept, k=k, relevance=config.relevance)
 
 
 def find_short(
@@ -166,9 +167,9 @@ def _groups(ranked: Ranked, config: MergeConfig, groups: Int64[ndarray, "candida
     return np.zeros_like(ranked.clusters) if config.ignores_clusters else np.maximum(ranked.clusters, 0)
 
 
-def _count(groups: Groups, rows: Int64[ndarray, "queries places"]) -> Int64[ndarray, "queries groups"]:
-    """How many places each group has in each list."""
-    counts = np.zeros((len(rows), int(groups.max(initial=0)) + 1), np.int64)
+def _count(groups: Groups, rows: Int64[ndarray, "queries places"], *, size: int) -> Int64[ndarray, "queries groups"]:
+    """How many places each of so many groups has in each list."""
+    counts = np.zeros((len(rows), size), np.int64)
     listed = rows >= 0
     np.add.at(counts, (np.nonzero(listed)[0], groups[listed]), 1)
     return counts
