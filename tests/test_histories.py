@@ -11,7 +11,7 @@ import tiny
 from amity import pipeline
 from amity.config import Config, load_config
 from amity.embedding import AtHand, embed_graph, embed_nodes
-from amity.errors import ConfigError, DataError
+from amity.errors import ConfigError, DataError, RetrievalError
 from amity.evaluation.damage import DamageConfig
 from amity.pipeline.robustness import damaged_table
 from amity.pipeline.running import open_run
@@ -115,6 +115,12 @@ def interested(tmp_path_factory: pytest.TempPathFactory) -> Work:
     encoder = {"encoder": {**FLAGS["encoder"], "sequence": sequence}, "embedding": {"spectral": {"dim": 0}}}
     pipeline.run(path, data, settings(**encoder))
     return open_run(path, until="evaluate")
+
+
+def test_whoever_has_no_interests_is_refused(interested: Work):
+    candidate = interested.split().train.candidates.first
+    with pytest.raises(RetrievalError, match=r"1 of 1 queries are no "):
+        interested.retriever().search(np.array([candidate]), k=5)
 
 
 def test_the_best_of_the_interests_counts(interested: Work):

@@ -52,6 +52,16 @@ def refuse_unknown(graph: Graph, queries: Int64[ndarray, "queries"], k: int) -> 
         raise RetrievalError(f"A list needs at least one place, and k is {k}. Ask for k of 1 or more.")
 
 
+def refuse_strangers(graph: Graph, queries: Int64[ndarray, "queries"]) -> None:
+    """Raise `RetrievalError` for queries of another kind than those who ask, for whom alone questions were learned."""
+    inside = (queries >= graph.queries.first) & (queries < graph.queries.first + graph.queries.count)
+    if not inside.all():
+        raise RetrievalError(
+            f"{np.count_nonzero(~inside)} of {len(queries)} queries are no {graph.queries.name}, and what is asked was "
+            f"learned for these alone. Ask with the id of one of {graph.queries.name}."
+        )
+
+
 def excluded_positions(graph: Graph, queries: Int64[ndarray, "queries"], known: Adjacency | None) -> Adjacency:
     """The positions among the candidates that each query must not get: itself, its friends, those known.
 

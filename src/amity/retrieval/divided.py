@@ -10,12 +10,12 @@ from numpy import ndarray
 
 from amity.clustering import Clusters
 from amity.embedding import Embeddings
-from amity.errors import ArtifactError, ConfigError, RetrievalError
+from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency
 from amity.graph.features import Category
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.retrieval.asking import Question, ask, ask_for
-from amity.retrieval.candidates import excluded_positions, refuse_unknown
+from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import quotas
 from amity.retrieval.retriever import Retriever, same_vectors
@@ -160,13 +160,8 @@ class DividedRetriever:
         """Raise `RetrievalError` for queries that no cluster can be asked for."""
         graph = self.embeddings.graph
         refuse_unknown(graph, queries, k)
-        learned = self.embeddings.asking is not None or self.embeddings.intent is not None
-        inside = (queries >= graph.queries.first) & (queries < graph.queries.first + graph.queries.count)
-        if learned and not inside.all():
-            raise RetrievalError(
-                f"{np.count_nonzero(~inside)} of {len(queries)} queries are no {graph.queries.name}, and what is asked "
-                f"of each cluster was learned for these alone. Ask with the id of one of {graph.queries.name}."
-            )
+        if self.embeddings.asking is not None or self.embeddings.intent is not None:
+            refuse_strangers(graph, queries)
 
 
 AnyRetriever = Retriever | DividedRetriever

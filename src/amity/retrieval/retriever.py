@@ -11,7 +11,7 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
-from amity.retrieval.candidates import Candidates, excluded_positions, refuse_unknown
+from amity.retrieval.candidates import Candidates, excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
 from amity.retrieval.fusion import fuse, keep_best
 from amity.retrieval.heuristics import Recommender
@@ -92,6 +92,7 @@ class Retriever:
         asking = self.embeddings.asking
         if asking is None:
             return self._ask(self.embeddings.vectors[queries], queries, excluded, k)
+        refuse_strangers(self.embeddings.graph, queries)
         asked = (self.embeddings.asked(queries, cluster=interest) for interest in range(len(asking)))
         lists = [self._ask(vectors, queries, excluded, k) for vectors in asked]
         return keep_best(lists, k=k, names=queries, seed=self.seed)
