@@ -41,8 +41,11 @@ def test_one_encoder_and_the_calibrated_merge_find_what_exact_search_over_everyt
     known = from_pairs(*np.random.default_rng(seed).integers(0, graph.num_nodes, (2, 300)), num_nodes=graph.num_nodes)
     whole = Retriever.build(embeddings, seed=2).search(np.arange(60), k=k, known=known)
     divided = DividedRetriever.build(embeddings, divide(90, count), seed=2).search(np.arange(60), k=k, known=known)
-    np.testing.assert_array_equal(divided.rows, whole.rows)
     np.testing.assert_array_equal(divided.scores, whole.scores)
+    # Equal scores fall by lot, and each cluster has lots of its own.
+    for query, place in np.argwhere(divided.rows != whole.rows):
+        score, scores = whole.scores[query, place], whole.scores[query][whole.rows[query] >= 0]
+        assert np.count_nonzero(scores == score) > 1 or score == scores.min()
 
 
 def test_the_same_holds_where_masses_are_computed():
