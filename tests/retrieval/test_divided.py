@@ -116,7 +116,7 @@ def test_each_cluster_is_asked_with_its_own_vectors_and_counts_by_its_intent():
 def test_short_lists_that_are_made_longer_give_what_long_ones_do(seed, k, by, alpha, taught):
     embeddings = embed(bipartite_graph(num_items=400), seed=seed)
     retriever = DividedRetriever.build(learned(embeddings, 4, seed) if taught else embeddings, divide(400, 4))
-    question, way = retriever._question(np.arange(60), None), MergeConfig(by=by, alpha=alpha)
+    question, way = retriever.question(np.arange(60)), MergeConfig(by=by, alpha=alpha)
     about = {"temperature": 0.3, "seed": 0}
     short = ask_for(retriever.index, question, [way], k=k, **about)
     long = ask(retriever.index, question, depth=400, **about)

@@ -43,6 +43,10 @@ class Embeddings:
             return self.vectors[queries]
         return self.asking[cluster, queries - self.graph.queries.first]
 
+    def asked_each(self, queries: Int64[ndarray, "some"], *, clusters: int) -> tuple[Float[ndarray, "some dim"], ...]:
+        """The vectors with which some rows ask each of so many clusters."""
+        return tuple(self.asked(queries, cluster=cluster) for cluster in range(clusters))
+
 
 def allot(
     graph: Graph, directory: Path | None, *, width: int, dtype: npt.DTypeLike, asked: int, intended: int

@@ -40,10 +40,9 @@ def judge_clusters(
     if embeddings.intent is None:
         return {"in_cluster": recalls}
     first, truth = embeddings.graph.queries.first, held_out.truth
-    pairs = np.repeat(queries, truth.degrees_of(queries))
-    friends = np.concatenate([truth.neighbors(query) for query in queries])
+    askers, friends = truth.edges_of(queries)
     labels = index.clusters.of[friends - embeddings.graph.candidates.first].astype(np.int64)
-    likely = embeddings.intent[pairs - first]
+    likely = embeddings.intent[queries[askers] - first]
     intent = {
         "calibration_error": calibration_error(likely, labels),
         "accuracy": float((likely.argmax(axis=1) == labels).mean()),
@@ -68,7 +67,7 @@ def _recall_of(
 ) -> Float64[ndarray, "queries lengths"]:
     graph, truth = embeddings.graph, held_out.truth
     excluded = excluded_positions(graph, queries, held_out.known)
-    asked = [embeddings.asked(queries, cluster=cluster) for cluster in range(index.clusters.count)]
+    asked = embeddings.asked_each(queries, clusters=index.clusters.count)
     lists = index.search(asked, k=max(LENGTHS), excluded=excluded, names=queries)
     rows = [hits.moved(graph.candidates.first).rows for hits in lists]
     found = [metrics.find_truth(one, queries, truth) >= 0 for one in rows]

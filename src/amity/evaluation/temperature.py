@@ -1,19 +1,17 @@
 """The temperature at which scores are probabilities: fitted on the validation part, since training's need not be it."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from amity.evaluation.evaluate import choose_queries
-from amity.graph import Adjacency
-from amity.index import DividedIndex, Hits
-from amity.index.divided import Asked
+from amity.index import DividedIndex
+from amity.index.precision import in_single
 from amity.retrieval import DividedRetriever
-from amity.retrieval.candidates import excluded_positions
+from amity.retrieval.asking import Question
 from amity.splitting import HeldOut
 
 QUERIES, LENGTH = 2000, 100
@@ -34,52 +32,49 @@ def fit_temperature(retriever: DividedRetriever, valid: HeldOut, *, seed: int) -
     """
     if not valid.truth.num_edges:
         return retriever.temperature
-    embeddings, index = retriever.embeddings, retriever.index
-    graph = embeddings.graph
     queries = choose_queries(valid.truth, QUERIES, seed=seed)
-    excluded = excluded_positions(graph, queries, valid.known)
-    asked = [embeddings.asked(queries, cluster=cluster) for cluster in range(index.clusters.count)]
-    lists = index.search(asked, k=min(LENGTH, graph.candidates.count), excluded=excluded, names=queries)
-
-    askers = np.repeat(np.arange(len(queries)), valid.truth.degrees_of(queries))
-    friends = np.concatenate([valid.truth.neighbors(query) for query in queries]) - graph.candidates.first
-    pairs = Pairs(askers, friends, embeddings.vectors[graph.candidates.rows])
-    return round(likeliest(index, Answered(asked, lists, excluded), pairs, start=retriever.temperature), 4)
+    askers, friends = valid.truth.edges_of(queries)
+    truth = askers, friends - retriever.embeddings.graph.candidates.first
+    question = retriever.question(queries, valid.known)
+    return round(likeliest(retriever.index, question, truth, depth=LENGTH, start=retriever.temperature), 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What some queries asked of every cluster, and what they were answered."""
+def likeliest(
+    index: DividedIndex,
+    question: Question,
+    truth: tuple[Int64[ndarray, "pairs"], Int64[ndarray, "pairs"]],
+    *,
+    depth: int,
+    start: float,
+) -> float:
+    """The temperature under which held-out friends are likeliest within their clusters: see `fit_temperature`.
 
-    asked: Asked
-    lists: Sequence[Hits]
-    """The best of each cluster."""
-    excluded: Adjacency
-    """Whom each query must not get, as positions among all candidates."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Queries and held-out friends of theirs."""
-
-    askers: Int64[ndarray, "pairs"]
-    """Places among the queries."""
-    friends: Int64[ndarray, "pairs"]
-    """Positions among the candidates."""
-    vectors: Float[ndarray, "candidates dim"]
-
-
-def likeliest(index: DividedIndex, answered: Answered, pairs: Pairs, *, start: float) -> float:
-    """The temperature under which pairs are likeliest within their clusters: see `fit_temperature`."""
-    askers, own, asked = pairs.askers, index.clusters.of[pairs.friends], answered.asked
-    each = zip(askers, pairs.friends, own, strict=True)
-    scores = np.array([asked[k][u] @ pairs.vectors[i] for u, i, k in each], np.float64)
+    `truth` holds the place of each asker among the queries, and the position of the friend; the members of lists of
+    that depth are all added to a cluster's mass.
+    """
+    askers, friends = truth
+    own, depth = index.clusters.of[friends], min(depth, len(index.clusters.of))
+    lists = index.search(question.asked, k=depth, excluded=question.excluded, names=question.names)
+    scores = _scores(index, question, truth)
 
     def likelihood(temperature: float) -> float:
-        masses = index.log_masses(asked, answered.lists, excluded=answered.excluded, temperature=temperature)
+        masses = index.log_masses(question.asked, lists, excluded=question.excluded, temperature=temperature)
         return float(np.mean(scores / temperature - masses[askers, own]))
 
     return maximize(likelihood, start * COLDEST, start * HOTTEST)
+
+
+def _scores(
+    index: DividedIndex, question: Question, truth: tuple[Int64[ndarray, "pairs"], Int64[ndarray, "pairs"]]
+) -> Float64[ndarray, "pairs"]:
+    """The inner product of each friend with what its cluster is asked by the asker."""
+    askers, friends = truth
+    scores = np.empty(len(askers), np.float64)
+    for cluster, (part, asked) in enumerate(zip(index.parts, question.asked, strict=True)):
+        inside = np.flatnonzero(index.clusters.of[friends] == cluster)
+        items = in_single(part.vectors[index.places[friends[inside]]])
+        scores[inside] = np.einsum("pd,pd->p", in_single(asked[askers[inside]]), items)
+    return scores
 
 
 def maximize(function: Callable[[float], float], low: float, high: float) -> float:

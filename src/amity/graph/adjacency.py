@@ -59,6 +59,11 @@ class Adjacency:
         places = np.arange(indptr[-1]) + np.repeat(self.indptr[chosen] - indptr[:-1], sizes)
         return Adjacency(indptr, self.indices[places])
 
+    def edges_of(self, chosen: Int64[ndarray, "chosen"]) -> tuple[Int64[ndarray, "some"], Int64[ndarray, "some"]]:
+        """The edges that leave some nodes, in the order given: the place of the node among them, and the neighbour."""
+        some = self.rows(chosen)
+        return some.sources(), some.indices.astype(np.int64)
+
     def sources(self) -> Int64[ndarray, "edges"]:
         """The row of each edge, beside `indices`."""
         return np.repeat(np.arange(self.num_nodes), self.degrees())

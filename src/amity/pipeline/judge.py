@@ -12,12 +12,12 @@ from amity.embedding.histories import ask_after
 from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
 from amity.evaluation.calibration import Calibration, calibrate
-from amity.evaluation.temperature import Answered, Pairs, likeliest
-from amity.index import DividedIndex, Hits, IndexConfig, build_divided
-from amity.index.ranking import make_salts
-from amity.pipeline.pool import LENGTH, Pool, draw_pool, places_of_known, recall_of_lists, rows_of
+from amity.evaluation.temperature import likeliest
+from amity.index import DividedIndex, IndexConfig, build_divided
+from amity.pipeline.pool import LENGTH, Pool, draw_pool, places_of_known, recall_of_lists
 from amity.pipeline.sampled import codes_sampled, embed_sampled
-from amity.retrieval.merging import Answers, MergeConfig, imply_intent, merge
+from amity.retrieval.asking import Question, ask
+from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import TINY
 from amity.sampling import histories_before
 from amity.splitting import Split
@@ -75,7 +75,7 @@ class Judge:
             vectors = embed_nodes(model, split.train, told, pool.candidates)
         elif len(pool.candidates) == split.train.candidates.count:
             made = embed_graph(model, split.train, None, config, device=next(encoder.parameters()).device)
-            asked = tuple(made.asked(pool.queries, cluster=cluster) for cluster in range(self.clusters.count))
+            asked = made.asked_each(pool.queries, clusters=self.clusters.count)
             return Told(made.vectors[pool.candidates], asked, None if made.intent is None else made.intent[places])
         else:
             learned.write(0, *codes_sampled(model, split, pool.queries, fanout=fanout, seed=self.seed))
@@ -89,38 +89,28 @@ class Judge:
         They are merged by calibrated scores, at the temperature that fits the validation part, as told by `FITTED` of
         the queries.
         """
-        pool, split, names = self.pool, self.split, self.pool.queries
-        present, of = np.unique(self.clusters.of[pool.candidates - split.train.candidates.first], return_inverse=True)
+        pool, train, truth = self.pool, self.split.train, self.split.valid.truth
+        present, of = np.unique(self.clusters.of[pool.candidates - train.candidates.first], return_inverse=True)
         clusters = Clusters(of.astype(np.int32), tuple(self.clusters.names[one] for one in present))
         index = build_divided(told.vectors, clusters, IndexConfig(kind="exact"), seed=self.seed)
-        excluded, asked = places_of_known(split.train.target.adjacency, pool), [told.asked[one] for one in present]
-        lists = tuple(index.search(asked, k=min(LENGTH, len(of)), excluded=excluded, names=names))
-        temperature = self._temperature(index, told.vectors, Answered(asked, lists, excluded))
-        implied = imply_intent(index.log_masses(asked, lists, excluded=excluded, temperature=temperature))
-        learned = None if told.intent is None else told.intent[:, present].astype(np.float64)
-        intent = implied if learned is None else np.log(np.maximum(learned, TINY))
-        answers = Answers(lists, intent, implied, index.held(excluded), make_salts(self.seed, names))
-        merged = merge(
-            answers, MergeConfig(), k=LENGTH, temperature=temperature, vectors=told.vectors, groups=clusters.of
-        )
-        return recall_of_lists(merged.hits, pool, split.valid.truth)
+        asked, intent = tuple(told.asked[one] for one in present), told.intent
+        intent = None if intent is None else intent[:, present]
+        question = Question(asked, intent, places_of_known(train.target.adjacency, pool), pool.queries)
+        temperature = self._temperature(index, question.first(FITTED))
+        answers = ask(index, question, depth=min(LENGTH, len(of)), temperature=temperature, seed=self.seed)
+        about = {"vectors": told.vectors, "groups": np.empty(0, np.int64)}
+        merged = merge(answers, MergeConfig(), k=LENGTH, temperature=temperature, **about)
+        return recall_of_lists(merged.hits, pool, truth)
 
-    def calibrate(self, told: Told) -> Calibration | None:
-        """By what the logits of intent are to be divided; none where nothing has learned it."""
-        if told.intent is None:
-            return None
-        askers, friends = rows_of(self.split.valid.truth, self.pool.queries)
+    def calibrate(self, told: Told) -> Calibration:
+        """By what the logits of intent, which the model has learned, are to be divided."""
+        assert told.intent is not None
+        askers, friends = self.split.valid.truth.edges_of(self.pool.queries)
         labels = self.clusters.of[friends - self.split.train.candidates.first].astype(np.int64)
         return calibrate(np.log(np.maximum(told.intent[askers].astype(np.float64), TINY)), labels)
 
-    def _temperature(self, index: DividedIndex, vectors: Float32[ndarray, "pool dim"], answered: Answered) -> float:
+    def _temperature(self, index: DividedIndex, question: Question) -> float:
         """See `likeliest`; of some queries, since it takes as many passes as it tries temperatures."""
-        some, excluded = slice(0, FITTED), answered.excluded
-        few = Answered(
-            [asked[some] for asked in answered.asked],
-            [Hits(hits.rows[some], hits.scores[some]) for hits in answered.lists],
-            excluded.rows(np.arange(min(FITTED, excluded.num_nodes))),
-        )
-        askers, friends = rows_of(self.split.valid.truth, self.pool.queries[some])
-        pairs = Pairs(askers, np.searchsorted(self.pool.candidates, friends), vectors)
-        return likeliest(index, few, pairs, start=self.recipe.objectives.retrieval.temperature)
+        askers, friends = self.split.valid.truth.edges_of(question.names)
+        truth = askers, np.searchsorted(self.pool.candidates, friends)
+        return likeliest(index, question, truth, depth=LENGTH, start=self.recipe.objectives.retrieval.temperature)

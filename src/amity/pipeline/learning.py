@@ -18,8 +18,9 @@ def learn(
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters)
     validate, device = validation(split, recipe, seed=config.seed), check_device(config.device)
     model = train_model(split, recipe, seed=config.seed, validate=validate, journal=journal, device=device)
-    judge = Judge.of(split, recipe, seed=config.seed)
-    found = None if judge is None else judge.calibrate(judge.ask(model))
-    if found is not None and model.encoder.intent is not None:
-        model.encoder.intent.cool(found.temperature)
+    judge, intent = Judge.of(split, recipe, seed=config.seed), model.encoder.intent
+    if judge is None or intent is None:
+        return model, None
+    found = judge.calibrate(judge.ask(model))
+    intent.cool(found.temperature)
     return model, found

@@ -45,7 +45,7 @@ def draw_pool(split: Split, size: int, *, seed: int) -> Pool:
     """
     candidates = split.train.candidates
     queries = choose_queries(split.valid.truth, QUERIES, seed=seed)
-    _, friends = rows_of(split.valid.truth, queries)
+    _, friends = split.valid.truth.edges_of(queries)
     friends = np.unique(friends)
     places = np.arange(min(size, candidates.count))
     drawn = candidates.first + shuffled(places, size=candidates.count, seed=int(keyed(seed, POOL, 0)))
@@ -62,17 +62,10 @@ def recall_of_lists(hits: Hits, pool: Pool, truth: Adjacency) -> float:
 
 def places_of_known(friends: Adjacency, pool: Pool) -> Adjacency:
     """In the row of each query, the places in the pool of itself and its friends, sorted."""
-    askers, rows = rows_of(friends, pool.queries)
+    askers, rows = friends.edges_of(pool.queries)
     num_queries, num_candidates = len(pool.queries), len(pool.candidates)
     askers, rows = np.append(askers, np.arange(num_queries)), np.append(rows, pool.queries)
     places = np.minimum(np.searchsorted(pool.candidates, rows), num_candidates - 1)
     inside = pool.candidates[places] == rows
     keys = np.unique(askers[inside] * num_candidates + places[inside])
     return Adjacency(np.searchsorted(keys, np.arange(num_queries + 1) * num_candidates), keys % num_candidates)
-
-
-def rows_of(adjacency: Adjacency, queries: Int64[ndarray, "queries"]) -> tuple[ndarray, ndarray]:
-    """The neighbours of some nodes, end to end, each beside the place of its node among the queries."""
-    sizes = adjacency.indptr[queries + 1] - adjacency.indptr[queries]
-    askers = np.repeat(np.arange(len(queries)), sizes)
-    return askers, np.concatenate([adjacency.neighbors(query) for query in queries]).astype(np.int64)

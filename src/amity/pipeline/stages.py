@@ -149,7 +149,9 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
 def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
     """`index/`, `model.safetensors`, `split/` -> `blend.json`."""
     config, split = work.config, work.split()
-    retriever = as_validated(work.retriever(device=check_device(config.device)), work.model(), split)
+    retriever = work.retriever(device=check_device(config.device))
+    if config.retrieval.blend.heuristics:
+        retriever = as_validated(retriever, work.model(), split)
     graph, valid = retriever.embeddings.graph, split.valid
     blend, recall = fit_blend(retriever, graph, valid, config.retrieval.blend, seed=config.seed)
     save_blend(blend, directory / "blend.json")

@@ -35,11 +35,8 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
 
     A divided model is judged by the lists of all clusters, merged by calibrated scores: see `Judge.recall`.
     """
-    judge, size, fanout = (
-        Judge.of(split, recipe, seed=seed),
-        recipe.training.validation_candidates,
-        recipe.sampling.fanout,
-    )
+    judge = Judge.of(split, recipe, seed=seed)
+    size, fanout = recipe.training.validation_candidates, recipe.sampling.fanout
     if judge is not None:
         return lambda model: judge.recall(judge.ask(model))
     if recipe.encoder.kind == "graph" and split.train.candidates.count <= size:

@@ -28,6 +28,14 @@ class Question:
     excluded: Adjacency
     """The positions that each query must not get."""
     names: Int64[ndarray, "queries"]
+    """By what ties of a query fall."""
+
+    def first(self, count: int) -> "Question":
+        """The same of the first so many queries."""
+        count = min(count, len(self.names))
+        intent = None if self.intent is None else self.intent[:count]
+        asked = tuple(one[:count] for one in self.asked)
+        return Question(asked, intent, self.excluded.rows(np.arange(count)), self.names[:count])
 
 
 def ask(index: DividedIndex, question: Question, *, depth: int, temperature: float, seed: int) -> Answers:

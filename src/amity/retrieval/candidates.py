@@ -68,23 +68,12 @@ def excluded_positions(graph: Graph, queries: Int64[ndarray, "queries"], known: 
     Row q is that of the q-th query; in `known` it is that of the node.
     """
     asked = np.arange(len(queries))
-    pairs = [(asked, queries), _neighbors(graph.target.adjacency, queries)]
+    pairs = [(asked, queries), graph.target.adjacency.edges_of(queries)]
     if known is not None:
-        pairs.append(_neighbors(known, queries))
+        pairs.append(known.edges_of(queries))
     askers, rows = (np.concatenate(side) for side in zip(*pairs, strict=True))
     positions = rows - graph.candidates.first
     inside = (positions >= 0) & (positions < graph.candidates.count)
     keys = np.unique(askers[inside] * graph.candidates.count + positions[inside])
     starts = np.searchsorted(keys, np.arange(len(queries) + 1) * graph.candidates.count)
     return Adjacency(starts, keys % graph.candidates.count)
-
-
-def _neighbors(
-    adjacency: Adjacency, queries: Int64[ndarray, "queries"]
-) -> tuple[Int64[ndarray, "edges"], Int64[ndarray, "edges"]]:
-    """The edges that leave the queries, as (number of the query, neighbour)."""
-    starts = adjacency.indptr[queries]
-    sizes = adjacency.indptr[queries + 1] - starts
-    askers = np.repeat(np.arange(len(queries)), sizes)
-    places = np.arange(len(askers)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
-    return askers, adjacency.indices[places].astype(np.int64)

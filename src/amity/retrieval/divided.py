@@ -56,7 +56,7 @@ class DividedRetriever:
         graph = embeddings.graph
         own = embeddings.asking is None and graph.queries is graph.candidates
         rows = np.arange(graph.num_nodes)[graph.queries.rows]
-        asking = None if own else [embeddings.asked(rows, cluster=one) for one in range(clusters.count)]
+        asking = None if own else embeddings.asked_each(rows, clusters=clusters.count)
         vectors = embeddings.vectors[graph.candidates.rows]
         index = build_divided(vectors, clusters, config or IndexConfig(), seed=seed, asking=asking, device=device)
         return cls(embeddings, index, seed=seed)
@@ -108,52 +108,50 @@ class DividedRetriever:
         """How likely each query is to want each cluster, and the places that this gives the cluster among k."""
         self._refuse(queries, k)
         depth = min(k, self.embeddings.graph.candidates.count)
-        answers = ask(
-            self.index, self._question(queries, None), depth=depth, temperature=self._temperature, seed=self.seed
-        )
+        answers = ask(self.index, self.question(queries), depth=depth, temperature=self._temperature, seed=self.seed)
         intent = np.exp(answers.log_intent)
         bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
         return intent, quotas(intent, answers.held, answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
+
+    def question(self, queries: Int64[ndarray, "queries"], known: Adjacency | None = None) -> Question:
+        """What queries ask of every cluster, and whom they must not get: themselves, their friends, those known."""
+        embeddings = self.embeddings
+        excluded = excluded_positions(embeddings.graph, queries, known)
+        asked = embeddings.asked_each(queries, clusters=self.index.clusters.count)
+        intent = None if embeddings.intent is None else embeddings.intent[queries - embeddings.graph.queries.first]
+        return Question(asked, intent, excluded, queries)
 
     def _search_block(
         self, queries: ndarray, k: int, known: Adjacency | None, ways: list[tuple[MergeConfig, ndarray]]
     ) -> list[Hits]:
         candidates, temperature = self.embeddings.graph.candidates, self._temperature
-        question, merges = self._question(queries, known), [way for way, _ in ways]
+        question, merges = self.question(queries, known), [way for way, _ in ways]
         answers = ask_for(self.index, question, merges, k=k, temperature=temperature, seed=self.seed)
         vectors = self.embeddings.vectors[candidates.rows]
         merged = (merge(answers, way, k=k, temperature=temperature, vectors=vectors, groups=own) for way, own in ways)
         return [one.hits.moved(candidates.first) for one in merged]
-
-    def _question(self, queries: ndarray, known: Adjacency | None) -> Question:
-        embeddings = self.embeddings
-        excluded = excluded_positions(embeddings.graph, queries, known)
-        asked = (embeddings.asked(queries, cluster=cluster) for cluster in range(self.index.clusters.count))
-        intent = None if embeddings.intent is None else embeddings.intent[queries - embeddings.graph.queries.first]
-        return Question(tuple(asked), intent, excluded, queries)
 
     @property
     def _temperature(self) -> float:
         return self.temperature if isinstance(self.merge.temperature, str) else self.merge.temperature
 
     def _groups(self, config: MergeConfig) -> Int64[ndarray, "candidates"]:
-        """The group of each candidate, by the column that fair shares are of; those without a value are one more."""
+        """The group of each candidate, by the column that fair shares are of; those without a value are one more.
+
+        Empty where shares are of clusters, which lists tell by themselves.
+        """
+        if not config.by_column:
+            _refuse_shares(config, self.index.clusters.count, "clusters")
+            return np.empty(0, np.int64)
         kind = self.embeddings.graph.candidates
-        groups, called = self.index.clusters.of.astype(np.int64), "clusters"
-        if config.by_column:
-            columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
-            if config.group not in columns:
-                raise ConfigError(
-                    f"There is no column `{config.group}` of categories among those of {kind.name}, which "
-                    f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
-                )
-            groups, called = np.unique(columns[config.group].codes, return_inverse=True)[1], f"groups of {config.group}"
-        count = len(np.unique(groups))
-        if config.by == "fair" and count * config.minimum_share > 1:
+        columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
+        if config.group not in columns:
             raise ConfigError(
-                f"{count} {called} cannot each have {config.minimum_share:g} of a list at least. Set "
-                f"retrieval.merge.minimum_share to {1 / count:.3g} or less."
+                f"There is no column `{config.group}` of categories among those of {kind.name}, which "
+                f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
             )
+        values, groups = np.unique(columns[config.group].codes, return_inverse=True)
+        _refuse_shares(config, len(values), f"groups of {config.group}")
         return groups
 
     def _refuse(self, queries: ndarray, k: int) -> None:
@@ -162,6 +160,15 @@ class DividedRetriever:
         refuse_unknown(graph, queries, k)
         if self.embeddings.asking is not None or self.embeddings.intent is not None:
             refuse_strangers(graph, queries)
+
+
+def _refuse_shares(config: MergeConfig, count: int, called: str) -> None:
+    """Raise `ConfigError` where so many cannot each have the smallest share."""
+    if config.by == "fair" and count * config.minimum_share > 1:
+        raise ConfigError(
+            f"{count} {called} cannot each have {config.minimum_share:g} of a list at least. Set "
+            f"retrieval.merge.minimum_share to {1 / count:.3g} or less."
+        )
 
 
 AnyRetriever = Retriever | DividedRetriever
