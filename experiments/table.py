@@ -3,21 +3,23 @@
     python experiments/table.py ../shared/data                        # all of it: hours
     python experiments/table.py ../shared/data --networks fb100_reed --arms gat both --seeds 3 --page runs/reed.md
 
-A run is `runs/table/<network>/<arm>-<seed>`; what is done is not done again, so that an interrupted table goes on. The
-arms are `experiments/arms/*.toml`, laid over the settings of the network in `examples/datasets/`. All arms of a seed
-have the same split, the same negatives and the same settings beside their own; what they are told apart by is the
-validation part alone (when to stop, and the weights of the blend). Baselines without an arm are judged once a seed.
+A run is `runs/table/<network>/<arm>-<seed>`; what is done is not done again, so that an interrupted table goes on. As
+many runs as there are cores are made at a time. The arms are `experiments/arms/*.toml`, laid over the settings of the
+network in `examples/datasets/`. All arms of a seed have the same split, the same negatives and the same settings beside
+their own; what they are told apart by is the validation part alone (when to stop, and the weights of the blend).
+Baselines without an arm are judged once a seed.
 """
 
 import argparse
 import json
+import os
 import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from running import Run, bring_up_to_date
 from tables import BASE, BESIDE, METRICS, Found, Results, charts, page
 
-from amity import pipeline
 from amity.config import Config, load_config, merge
 from amity.evaluation.factorization import FACTORIZATIONS
 from amity.evaluation.style import standalone
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--arms", nargs="+", default=CHOSEN, help=f"files of {ARMS.name}/; {BASE} is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
     if given.page == PAGE and (given.networks, given.arms, given.seeds) != (list(NETWORKS), CHOSEN, None):
@@ -68,7 +71,9 @@ def main() -> None:
     results = {}
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
-        results[name] = {arm: [train(given, name, arm, seed) for seed in seeds] for arm in arms}
+        runs = {(arm, seed): prepare(given, name, arm, seed) for seed in seeds for arm in arms}
+        bring_up_to_date(list(runs.values()), jobs=given.jobs)
+        results[name] = {arm: [read(runs[arm, seed].path) for seed in seeds] for arm in arms}
         write(given.page, results)
 
 
@@ -80,10 +85,13 @@ def write(path: Path, results: Results) -> None:
         (path.parent / "charts" / name).write_text(standalone(chart), encoding="utf-8")
 
 
-def train(given: argparse.Namespace, name: str, arm: str, seed: int) -> Found:
-    """Bring one run up to date, and read what it found."""
-    path = given.runs / name / f"{arm}-{seed}"
-    pipeline.run(path, given.data / name, settings(name, arm, seed))
+def prepare(given: argparse.Namespace, name: str, arm: str, seed: int) -> Run:
+    """Where a run lies, what of, and how it is made."""
+    return Run(given.runs / name / f"{arm}-{seed}", given.data / name, settings(name, arm, seed))
+
+
+def read(path: Path) -> Found:
+    """What a run found."""
     table = pq.read_table(path / "per_query.parquet")
     values = {column: table[column].to_numpy() for column in table.column_names if "@" in column or "mrr" in column}
     for part, rest in (("vectors/", ""), ("encoder/", "vectors/")):  # Where nothing stands beside it, a part is all.

@@ -1,6 +1,6 @@
 """Prompts: where they begin, what they are, and that clusters are only numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -32,14 +32,14 @@ def codes() -> Tensor:
     return torch.randn(20, DIM, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture
-def asked() -> Tensor:
-    return torch.arange(20) % CLUSTERS
+def each(said: Tensor) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Every cluster, every query, and what is said there."""
+    return ((k, row, said[k, row].detach().numpy()) for k in range(CLUSTERS) for row in range(20))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_prompt_begins_at_the_shared_code_to_the_bit(kind: str, codes: Tensor, asked: Tensor):
-    assert torch.equal(head_of(kind, shaken=False)(codes, asked), codes)
+def test_every_prompt_begins_at_the_shared_code_to_the_bit(kind: str, codes: Tensor):
+    assert torch.equal(head_of(kind, shaken=False)(codes), codes.expand(CLUSTERS, -1, -1))
 
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])
@@ -53,47 +53,50 @@ def test_at_the_start_a_divided_model_is_the_shared_one_to_the_bit(
     before, after = shared.encoder.state_dict(), divided.encoder.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     codes = torch.randn(20, DIM)
-    for cluster in range(CLUSTERS):
-        assert torch.equal(divided.encoder.ask(codes, torch.full((20,), cluster)), shared.encoder.scale(codes))
+    (alone,) = shared.encoder.ask(codes)
+    assert all(torch.equal(asking, alone) for asking in divided.encoder.ask(codes))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_renaming_clusters_renames_what_they_are_asked_with(kind: str, codes: Tensor, asked: Tensor):
+def test_renaming_clusters_renames_what_they_are_asked_with(kind: str, codes: Tensor):
     head, order = head_of(kind, shaken=True), torch.tensor([3, 0, 4, 1, 2])
-    before = head(codes, asked)
+    before = head(codes)
     own = {"product": "prompts", "token": "tokens", "mmoe": "gates"}[kind]
     getattr(head, own).data[order] = getattr(head, own).data.clone()
-    torch.testing.assert_close(head(codes, order[asked]), before)
+    torch.testing.assert_close(head(codes)[order], before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_prompt_tells_clusters_apart_and_looks_at_one_query_at_a_time(kind: str, codes: Tensor, asked: Tensor):
+def test_a_prompt_tells_clusters_apart_and_looks_at_one_query_at_a_time(kind: str, codes: Tensor):
     head = head_of(kind, shaken=True)
-    said = head(codes, asked)
-    assert not torch.allclose(said, head(codes, (asked + 1) % CLUSTERS), atol=1e-3)
-    alone = torch.cat([head(codes[row : row + 1], asked[row : row + 1]) for row in range(20)])
+    said = head(codes)
+    assert not torch.allclose(said, said.roll(1, 0), atol=1e-3)
+    alone = torch.cat([head(codes[row : row + 1]) for row in range(20)], dim=1)
     torch.testing.assert_close(alone, said)
 
 
-def test_the_product_is_its_formula(codes: Tensor, asked: Tensor):
+def test_the_product_is_its_formula(codes: Tensor):
     head = head_of("product", shaken=True)
     t, W1, W2 = (getattr(head, name).detach().numpy() for name in ("prompts", "inner", "outer"))
-    for h, k, found in zip(codes.numpy(), asked.numpy(), head(codes, asked).detach().numpy(), strict=True):
+    for k, row, found in each(head(codes)):
+        h = codes[row].numpy()
         expected = t[k] * h + np.maximum((t[k] * h) @ W1, 0) @ W2
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_token_is_its_formula(codes: Tensor, asked: Tensor):
+def test_the_token_is_its_formula(codes: Tensor):
     head = head_of("token", shaken=True)
     v, W1, W2 = (getattr(head, name).detach().numpy() for name in ("tokens", "inner", "outer"))
-    for h, k, found in zip(codes.numpy(), asked.numpy(), head(codes, asked).detach().numpy(), strict=True):
+    for k, row, found in each(head(codes)):
+        h = codes[row].numpy()
         np.testing.assert_allclose(found, h + np.maximum(h @ W1 + v[k], 0) @ W2, rtol=1e-4, atol=1e-5)
 
 
-def test_a_mixture_of_experts_is_its_formula(codes: Tensor, asked: Tensor):
+def test_a_mixture_of_experts_is_its_formula(codes: Tensor):
     head = head_of("mmoe", shaken=True)
     G, W1, W2 = (getattr(head, name).detach().numpy() for name in ("gates", "inner", "outer"))
-    for h, k, found in zip(codes.numpy(), asked.numpy(), head(codes, asked).detach().numpy(), strict=True):
+    for k, row, found in each(head(codes)):
+        h = codes[row].numpy()
         weights = np.exp(h @ G[k])
         weights /= weights.sum()
         expected = h + sum(g * (np.maximum(h @ one, 0) @ two) for g, one, two in zip(weights, W1, W2, strict=True))
@@ -101,9 +104,9 @@ def test_a_mixture_of_experts_is_its_formula(codes: Tensor, asked: Tensor):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_in_a_head_learns(kind: str, codes: Tensor, asked: Tensor):
+def test_everything_in_a_head_learns(kind: str, codes: Tensor):
     head = head_of(kind, shaken=True)
-    head(codes, asked).square().sum().backward()
+    head(codes).square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in head.parameters())
 
 

@@ -34,7 +34,7 @@ def make_stage() -> Callable[[Graph, EncoderConfig], Stage]:
             positives=rng.integers(0, 40, 30),
             masked=np.zeros((30, 40), bool),
             log_rates=np.zeros(40, np.float32),
-            clusters=np.zeros(30, np.int32),
+            clusters=np.zeros(40, np.int32),
         )
         return model, batch, InputSource.of(model.transform, graph).gather(block.nodes)
 
@@ -44,4 +44,4 @@ def make_stage() -> Callable[[Graph, EncoderConfig], Stage]:
 @pytest.fixture(scope="session")
 def stage(graph: Graph, make_stage: Callable[[Graph, EncoderConfig], Stage]) -> Stage:
     """Of attention, whose layers have something to learn."""
-    return make_stage(graph, EncoderConfig(dim=8, layer="gat"))
+    return make_stage(graph, EncoderConfig(dim=8, layer="gat", dropout=0.0))

@@ -46,17 +46,22 @@ def retrieval_of(encoder: SequenceEncoder, batch: HistoryBatch, **settings: floa
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 3), st.integers(0, 10_000))
-def test_the_softmax_is_its_formula_and_so_is_its_gradient(places: int, columns: int, kinds: int, seed: int):
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 3), st.booleans(), st.integers(0, 10_000))
+def test_the_softmax_is_its_formula_and_so_is_its_gradient(
+    places: int, columns: int, kinds: int, prompted: bool, seed: int
+):
     torch.manual_seed(seed)
-    given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((places, 4), (columns, 4), (places,))]
+    prompts = kinds if prompted else 1
+    given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((prompts, places, 4), (columns, 4), (places,))]
+    homes = torch.randint(prompts, (columns,)).sort().values
     states, table, true = (one.requires_grad_() for one in given_)
     log_rates, masked = torch.randn(kinds, columns).double(), torch.rand(3, columns) < 0.3
     log_rates[torch.rand(kinds, columns) < 0.2] = torch.inf
     clusters = torch.randint(kinds, (places,))
     owners = torch.randint(3, (places,))
-    found = softmax_loss(states, table, true, (log_rates, clusters), (masked, owners))
-    others = ((states @ table.T - log_rates[clusters]).exp() * ~masked[owners]).sum(1)
+    found = softmax_loss(states, (table, homes), true, (log_rates, clusters), (masked, owners))
+    scores = torch.einsum("cpd,cd->pc", states[homes], table)
+    others = ((scores - log_rates[clusters]).exp() * ~masked[owners]).sum(1)
     expected = -(true.exp() / (true.exp() + others)).log().mean()
     torch.testing.assert_close(found, expected)
     gradients = (torch.autograd.grad(3 * loss, (states, table, true)) for loss in (found, expected))
@@ -66,13 +71,13 @@ def test_the_softmax_is_its_formula_and_so_is_its_gradient(places: int, columns:
 
 def test_places_beyond_what_is_computed_at_once_count():
     torch.manual_seed(0)
-    states, table = torch.randn(3 * AT_ONCE + 5, 4), torch.randn(9, 4)
-    nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(states), dtype=torch.int64)
-    true = torch.randn(len(states))
+    states, table = torch.randn(1, 3 * AT_ONCE + 5, 4), (torch.randn(9, 4), torch.zeros(9, dtype=torch.int64))
+    true = torch.randn(states.shape[1])
+    nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(true), dtype=torch.int64)
     rates = torch.zeros(1, 9), nothing[1]
     whole = softmax_loss(states, table, true, rates, nothing)
     one = (rates[0], rates[1][:1]), (nothing[0], nothing[1][:1])
-    each = [softmax_loss(states[i : i + 1], table, true[i : i + 1], *one) for i in range(len(states))]
+    each = [softmax_loss(states[:, i : i + 1], table, true[i : i + 1], *one) for i in range(len(true))]
     torch.testing.assert_close(whole, torch.stack(each).mean())
 
 
@@ -185,12 +190,14 @@ def test_over_all_items_a_divided_loss_is_the_softmax_in_the_targets_cluster_bes
     losses = []
     for row, place in zip(*np.nonzero(batch.targets >= 0), strict=True):
         target = batch.targets[row, place]
-        asked = torch.tensor([CLUSTERS.of[target]])
-        code = encoder.codes(torch.from_numpy(batch.items[row : row + 1]), clusters=asked.long())[:, place]
-        scores = (encoder.items.weight[:-1] @ encoder.ask(code, asked.long())[0] / 0.5).tolist()
-        weights = np.where(CLUSTERS.of == CLUSTERS.of[target], 1.0, share) * ~batch.masked[row]
+        prompted = torch.tensor([CLUSTERS.of[target]]).long()
+        code = encoder.codes(torch.from_numpy(batch.items[row : row + 1]), clusters=prompted)[:, place]
+        asking = encoder.ask(code)[batch.homes if at == "head" else 0, 0]
+        scores = ((encoder.items.weight[batch.columns] * asking).sum(1) / 0.5).tolist()
+        weights = np.where(batch.homes == CLUSTERS.of[target], 1.0, share) * ~batch.masked[row]
         rivals = sum(weight * math.exp(score) for weight, score in zip(weights, scores, strict=True))
-        losses.append(math.log(math.exp(scores[target]) + rivals) - scores[target])
+        true = scores[batch.columns.tolist().index(target)]
+        losses.append(math.log(math.exp(true) + rivals) - true)
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 

@@ -20,7 +20,7 @@ from laws import OBJECTIVE_LAWS
 def retrieval(first: Tensor, second: Tensor) -> Tensor:
     size = len(first)
     masked = torch.zeros(size, size, dtype=torch.bool)
-    return retrieval_losses(first, second, positives=torch.arange(size), masked=masked, temperature=0.5).mean()
+    return retrieval_losses(first @ second.T / 0.5, positives=torch.arange(size), masked=masked).mean()
 
 
 def uniformity(first: Tensor, second: Tensor) -> Tensor:

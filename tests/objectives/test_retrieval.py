@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from amity.objectives import retrieval_losses
+from amity.objectives.retrieval import compare
 
 
 def make_batch(seed: int, queries: int = 7, candidates: int = 11, dim: int = 5) -> dict:
@@ -21,9 +22,10 @@ def make_batch(seed: int, queries: int = 7, candidates: int = 11, dim: int = 5) 
     }
 
 
-def loss_of(batch: dict, **settings) -> torch.Tensor:
+def loss_of(batch: dict, temperature: float = 1.0) -> torch.Tensor:
     tensors = {name: torch.as_tensor(value) for name, value in batch.items()}
-    return retrieval_losses(tensors.pop("queries"), tensors.pop("candidates"), **tensors, **settings).mean()
+    scores = tensors.pop("queries") @ tensors.pop("candidates").T / temperature
+    return retrieval_losses(scores, **tensors).mean()
 
 
 def by_the_book(batch: dict, temperature: float) -> float:
@@ -81,10 +83,9 @@ def test_logq_makes_frequent_negatives_count_as_one():
 
 def test_it_is_the_logarithm_of_the_candidates_where_all_score_alike_and_zero_where_the_positive_wins():
     masked, positives = torch.zeros(3, 8, dtype=torch.bool), torch.tensor([0, 1, 2])
-    alike = retrieval_losses(torch.zeros(3, 4), torch.randn(8, 4), positives=positives, masked=masked)
+    alike = retrieval_losses(torch.zeros(3, 8), positives=positives, masked=masked)
     np.testing.assert_allclose(alike, np.log(8), rtol=1e-6)
-    axes = torch.eye(8)
-    assert retrieval_losses(axes[:3], axes, positives=positives, masked=masked, temperature=0.01).max() < 1e-6
+    assert retrieval_losses(torch.eye(8)[:3] / 0.01, positives=positives, masked=masked).max() < 1e-6
 
 
 def test_turning_all_vectors_together_changes_nothing():
@@ -92,3 +93,14 @@ def test_turning_all_vectors_together_changes_nothing():
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
     turned = batch | {"queries": batch["queries"] @ turn, "candidates": batch["candidates"] @ turn}
     assert float(loss_of(turned)) == pytest.approx(float(loss_of(batch)), rel=1e-9)
+
+
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_a_candidate_meets_what_its_own_cluster_is_asked_with(prompts: int):
+    torch.manual_seed(0)
+    asking, candidates, clusters = torch.randn(prompts, 5, 4), torch.randn(9, 4), torch.arange(9) * 2 % 3
+    found = compare(asking, candidates, clusters)
+    for query in range(5):
+        for column in range(9):
+            own = asking[clusters[column] if prompts > 1 else 0, query]
+            assert float(found[query, column]) == pytest.approx(float(own @ candidates[column]), rel=1e-5)

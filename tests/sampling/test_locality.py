@@ -77,7 +77,7 @@ def test_a_row_is_compared_with_its_cluster_and_the_columns_for_all(split: Split
             compared = clusters.of[candidate] == clusters.of[target] or candidate in for_all
             friend = candidate == query or candidate in known.neighbors(query)
             assert batch.masked[row, column] == ((not compared or friend) and candidate != target)
-    assert np.array_equal(batch.clusters, clusters.of[targets])
+    assert np.array_equal(batch.clusters, clusters.of[columns])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
@@ -101,7 +101,7 @@ def test_log_rates_of_columns_are_those_of_the_draws(split: Split, share: float)
     drawn = maker.locality.draw(columns[batch.positives], 48, seed=maker._seed(1), step=2)
     frequent = maker.frequency[columns] * 64 / maker.epoch
     own, all_ = frequent + drawn.per_candidate[clusters.of[columns]], frequent + 48 / NODES
-    abroad = batch.clusters[:, None] != clusters.of[columns]
+    abroad = clusters.of[columns[batch.positives]][:, None] != clusters.of[columns]
     expected = np.where(abroad & (share > 0), all_, own)
     rates = np.broadcast_to(np.exp(batch.log_rates), expected.shape)
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
@@ -121,7 +121,7 @@ def test_what_a_row_sees_of_other_clusters_weighs_the_global_share(
         columns = batch.block.nodes[batch.candidates]
         weights = np.exp(-batch.log_rates) * ~batch.masked
         weights[np.arange(len(weights)), batch.positives] = 0
-        abroad = batch.clusters[:, None] != clusters.of[columns]
+        abroad = clusters.of[columns[batch.positives]][:, None] != clusters.of[columns]
         seen.append([(weights * abroad).sum(1).mean(), (weights * ~abroad).sum(1).mean()])
     found = np.mean(seen, axis=0) / (nodes / 3)
     np.testing.assert_allclose(found, [2 * share, 1.0], rtol=0.05)
@@ -146,8 +146,7 @@ def test_a_positive_alone_in_its_cluster_costs_nothing(split: Split):
     batch = BatchMaker.prepare(split, sampling(0.0), clusters, seed=3)(0)
     vectors = torch.randn(batch.block.hops[0], 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     losses = retrieval_losses(
-        vectors[torch.from_numpy(batch.queries)],
-        vectors[torch.from_numpy(batch.candidates)],
+        vectors[torch.from_numpy(batch.queries)] @ vectors[torch.from_numpy(batch.candidates)].T,
         positives=torch.from_numpy(batch.positives),
         masked=torch.from_numpy(batch.masked),
         log_rates=torch.from_numpy(batch.log_rates),

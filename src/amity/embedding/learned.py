@@ -51,9 +51,9 @@ class Learned:
         if not len(places):
             return
         codes, degrees = codes[inside], degrees[inside]
-        for cluster, rows in enumerate(self.asking):
-            asked = encoder.ask(codes, torch.full((len(codes),), cluster, device=codes.device))
-            rows.write(places.start, places.stop, encoder.stretch(asked, degrees).cpu())
+        if encoder.head is not None:
+            for rows, asked in zip(self.asking, encoder.ask(codes), strict=True):
+                rows.write(places.start, places.stop, encoder.stretch(asked, degrees).cpu())
         if self.intent is not None and encoder.intent is not None:
             self.intent[places.start : places.stop] = encoder.intent(codes).softmax(1).numpy(force=True)
 

@@ -1,13 +1,13 @@
 """What every encoder does with a code: the vector to compare, with what each cluster is asked, how likely it is."""
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from amity.encoder.config import EncoderConfig
 from amity.encoder.intent import IntentHead
-from amity.encoder.prompts import Division, PromptedInputs, make_prompts
+from amity.encoder.prompts import Division, PromptedHead, PromptedInputs, make_prompts
 
 HEADS = 0x4EAD
 """Keeps the draws of heads apart from others under the same seed, so that these do not hang on clusters."""
@@ -34,6 +34,11 @@ class AskingEncoder(nn.Module):
         return isinstance(self.prompts, PromptedInputs)
 
     @property
+    def head(self) -> PromptedHead | None:
+        """The prompts that stand behind the encoder, so that one pass of it serves all clusters; none elsewhere."""
+        return None if isinstance(self.prompts, PromptedInputs) else self.prompts
+
+    @property
     def num_asked(self) -> int:
         """How many clusters are asked with vectors of their own."""
         return 0 if self.prompts is None else self.division.clusters
@@ -47,16 +52,13 @@ class AskingEncoder(nn.Module):
         """The vectors that training compares: of length 1 under `cosine`."""
         return normalize(codes, dim=-1) if self.config.output == "cosine" else codes
 
-    def ask(
-        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
-    ) -> Float[Tensor, "queries dim"]:
-        """The vectors with which queries ask a cluster each, as training compares them.
+    def ask(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "prompts queries dim"]:
+        """The vectors with which queries ask each cluster, as training compares them.
 
-        Where prompts are at the inputs, the codes are to be those of an encoder that was prompted so.
+        They are one for all clusters where no prompt stands behind the encoder: where prompts are at the inputs, the
+        codes are to be those of an encoder that was prompted for the cluster that is asked.
         """
-        if self.prompts is None or self.prompted_inputs:
-            return self.scale(codes)
-        return self.scale(self.prompts(codes, clusters))
+        return self.scale(codes[None] if self.head is None else self.head(codes))
 
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]

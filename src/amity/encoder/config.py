@@ -47,7 +47,7 @@ class EncoderConfig(Section):
     """Whether a layer's input is added to its output; never for LightGCN."""
     combine: Literal["mean", "last"] = "mean"
     """Whether a vector is the mean of all layers, as in LightGCN, or the last one."""
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the entries of the first states that are dropped while training."""
     output: Literal["cosine", "dot"] = "cosine"
     """Whether vectors are trained at length 1, which takes popularity out of them, or at the length they have."""

@@ -59,11 +59,9 @@ class ProductHead(nn.Module):
         self.inner = _matrix(dim, dim, generator)
         self.outer = nn.Parameter(torch.zeros(dim, dim))
 
-    def forward(
-        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
-    ) -> Float[Tensor, "queries dim"]:
-        """The code with which each query asks a cluster."""
-        prompted = codes * self.prompts[clusters]
+    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask every cluster."""
+        prompted = codes * self.prompts[:, None]
         return prompted + relu(prompted @ self.inner) @ self.outer
 
 
@@ -79,11 +77,9 @@ class TokenHead(nn.Module):
         self.tokens = nn.Parameter(torch.randn(clusters, dim, generator=generator) * TOKEN_SCALE)
         self.outer = nn.Parameter(torch.zeros(dim, dim))
 
-    def forward(
-        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
-    ) -> Float[Tensor, "queries dim"]:
-        """The code with which each query asks a cluster."""
-        return codes + relu(codes @ self.inner + self.tokens[clusters]) @ self.outer
+    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask every cluster."""
+        return codes + relu(codes @ self.inner + self.tokens[:, None]) @ self.outer
 
 
 class ExpertsHead(nn.Module):
@@ -100,13 +96,11 @@ class ExpertsHead(nn.Module):
         self.outer = nn.Parameter(torch.zeros(experts, dim, dim))
         self.gates = nn.Parameter(torch.zeros(clusters, dim, experts))
 
-    def forward(
-        self, codes: Float[Tensor, "queries dim"], clusters: Int64[Tensor, "queries"]
-    ) -> Float[Tensor, "queries dim"]:
-        """The code with which each query asks a cluster."""
-        weights = torch.einsum("qd,qdm->qm", codes, self.gates[clusters]).softmax(1)
+    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask every cluster."""
+        weights = torch.einsum("qd,kdm->kqm", codes, self.gates).softmax(-1)
         said = torch.einsum("mqd,mde->mqe", relu(codes @ self.inner), self.outer)
-        return codes + torch.einsum("qm,mqe->qe", weights, said)
+        return codes + torch.einsum("kqm,mqe->kqe", weights, said)
 
 
 PromptedHead = ProductHead | TokenHead | ExpertsHead

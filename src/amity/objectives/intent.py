@@ -29,7 +29,8 @@ class Intent(nn.Module):
         """The loss of the batch's rows."""
         assert step.encoder.intent is not None
         codes = step.codes[step.on_device(step.batch.queries)]
-        return intent_loss(step.encoder.intent(codes if self.config.reaches_encoder else codes.detach()), step.clusters)
+        logits = step.encoder.intent(codes if self.config.reaches_encoder else codes.detach())
+        return intent_loss(logits, step.clusters[step.on_device(step.batch.positives)])
 
 
 def intent_loss(logits: Float[Tensor, "queries clusters"], clusters: Int64[Tensor, "queries"]) -> Float[Tensor, ""]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Generator, Tensor, nn
@@ -34,7 +35,7 @@ class NextItem(nn.Module):
         """The mean loss of the places that are learned from, and that of intent where the encoder learns it."""
         prompted, generator = torch.from_numpy(batch.prompted), generator_of(seed, "encoder")
         codes, places = learned_codes(encoder, batch, prompted=prompted, generator=generator)
-        asking = encoder.ask(codes, places.clusters) if encoder.pooling is None else encoder.scale(codes)
+        asking = encoder.ask(codes) if encoder.pooling is None else encoder.scale(codes)
         found = {"retrieval": self._retrieval(encoder, batch, asking, places, seed)}
         if encoder.intent is not None:
             shaping, clusters = self.config.intent.reaches_encoder, places.clusters
@@ -59,22 +60,25 @@ class NextItem(nn.Module):
         self,
         encoder: SequenceEncoder,
         batch: HistoryBatch,
-        asking: Float[Tensor, "places *interests dim"],
+        asking: Float[Tensor, "prompts places dim"] | Float[Tensor, "places interests dim"],
         places: "Places",
         seed: int,
     ) -> Float[Tensor, ""]:
         device, config, targets = asking.device, self.config.retrieval, encoder.vectors_of(places.targets)
-        states = asking if encoder.pooling is None else nearest_interests(asking, targets)
+        states = asking if encoder.pooling is None else nearest_interests(asking, targets)[None]
+        own = states[places.clusters if len(states) > 1 else 0, torch.arange(len(targets), device=device)]
         columns = encoder.vectors_of(torch.from_numpy(batch.columns).to(device))
         masked, owners = torch.from_numpy(batch.masked).to(device), places.owners
-        true = (states * targets).sum(1) / config.temperature
+        true = (own * targets).sum(1) / config.temperature
         if config.loss == "bce":
             drawn = torch.randint(len(columns), owners.shape, generator=generator_of(seed, "negatives")).to(device)
-            false = (states * columns[drawn]).sum(1) / config.temperature
+            false = (own * columns[drawn]).sum(1) / config.temperature
             return bce_loss(true, false, masked[owners, drawn])
         log_rates = torch.from_numpy(batch.log_rates).to(device)
         log_rates = log_rates if config.logq else torch.where(log_rates.isinf(), log_rates, 0.0)
-        return softmax_loss(states / config.temperature, columns, true, (log_rates, places.clusters), (masked, owners))
+        homes = torch.from_numpy(batch.homes if len(states) > 1 else np.zeros_like(batch.homes)).to(device)
+        rates, taken = (log_rates, places.clusters), (masked, owners)
+        return softmax_loss(states / config.temperature, (columns, homes), true, rates, taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +125,23 @@ def nearest_interests(
 
 
 def softmax_loss(
-    states: Float[Tensor, "places dim"],
-    columns: Float[Tensor, "columns dim"],
+    states: Float[Tensor, "prompts places dim"],
+    columns: tuple[Float[Tensor, "columns dim"], Int64[Tensor, "columns"]],
     true: Float[Tensor, "places"],
     log_rates: tuple[Float[Tensor, "clusters columns"], Int64[Tensor, "places"]],
     taken: tuple[Bool[Tensor, "histories columns"], Int64[Tensor, "places"]],
 ) -> Float[Tensor, ""]:
     """The mean softmax cross-entropy of what came next, whose scores s are `true`, among columns.
 
-        -log exp(s) / (exp(s) + Σ_{c not taken} exp(h · c - log r_c))
+        -log exp(s) / (exp(s) + Σ_{c not taken} exp(h_c · c - log r_c))
 
-    `log_rates` is log r, how often a column is drawn, for each cluster, and the cluster of each place: with all
-    candidates as columns r is 1 and the softmax whole, and with some its sum is right in the mean; a column whose r is
-    infinite plays no part. `taken` says which columns each history holds, and whose history each place
-    is of; what came next is itself of the history, so that its own column never stands against it.
+    `columns` are vectors, and for each, ascending, which of the states h meets it. `log_rates` is log r, how often a
+    column is drawn, for each cluster, and the cluster of each place: with all candidates as columns r is 1 and the
+    softmax whole, and with some its sum is right in the mean; a column whose r is infinite plays no part. `taken` says
+    which columns each history holds, and whose history each place is of; what came next is itself of the history, so
+    that its own column never stands against it.
     """
-    return _Softmax.apply(states, columns, true, -log_rates[0], log_rates[1], *taken)  # pyright: ignore[reportReturnType]
+    return _Softmax.apply(states, columns[0], true, columns[1], -log_rates[0], log_rates[1], *taken)  # pyright: ignore[reportReturnType]
 
 
 class _Softmax(torch.autograd.Function):
@@ -146,29 +151,40 @@ class _Softmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, columns: Tensor, true: Tensor, shifts: Tensor, *taken: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        clusters, masked, owners = taken
+    def forward(ctx: Any, states: Tensor, columns: Tensor, true: Tensor, homes: Tensor, *rest: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        shifts, clusters, masked, owners = rest
         by_states, by_columns, by_true = torch.empty_like(states), torch.zeros_like(columns), torch.empty_like(true)
         loss = true.new_zeros(())
         for shift, seen, groups in _of_clusters(shifts, clusters):
             table, gradient = columns[seen], torch.zeros_like(columns[seen])
+            parts = _parts(homes[seen], len(states))
             for rows in groups:
                 known = masked[owners[rows]][:, seen]
-                scores = torch.addmm(shift[seen], states[rows], table.T).masked_fill_(known, -torch.inf)
+                scores = shift[seen].repeat(len(known), 1)
+                for asking, part in zip(states, parts, strict=True):
+                    scores[:, part].addmm_(asking[rows], table[part].T)
+                scores.masked_fill_(known, -torch.inf)
                 totals = torch.logaddexp(true[rows], scores.logsumexp(1))
                 loss += (totals - true[rows]).sum()
                 chances = scores.sub_(totals[:, None]).exp_()
-                by_states[rows] = chances @ table
-                gradient.addmm_(chances.T, states[rows])
+                for prompt, part in enumerate(parts):
+                    by_states[prompt, rows] = chances[:, part] @ table[part]
+                    gradient[part].addmm_(chances[:, part].T, states[prompt, rows])
                 by_true[rows] = (true[rows] - totals).exp() - 1
             by_columns[seen] += gradient
-        count = max(len(states), 1)
+        count = max(len(true), 1)
         ctx.save_for_backward(*(gradient / count for gradient in (by_states, by_columns, by_true)))
         return loss / count
 
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return *(gradient * given for gradient in ctx.saved_tensors), None, None, None, None
+        return *(gradient * given for gradient in ctx.saved_tensors), None, None, None, None, None
+
+
+def _parts(homes: Tensor, count: int) -> list[slice]:
+    """Where the columns of each of so many homes stand, ascending as they are."""
+    ends = torch.bincount(homes, minlength=count).cumsum(0).tolist()
+    return [slice(*bounds) for bounds in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 Rows = slice | Tensor

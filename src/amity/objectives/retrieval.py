@@ -19,7 +19,7 @@ class RetrievalConfig(Section):
     """Factor on this loss in the total; 0 turns the objective off."""
     loss: Literal["softmax", "bce"] = "softmax"
     """Against all columns at once; or, of a sequence encoder alone, against one: the published baseline."""
-    temperature: PositiveFloat = 0.1
+    temperature: PositiveFloat = 0.14
     """What scores are divided by; 1 is right where `encoder.output` is `dot`."""
     logq: bool = True
     """Whether candidates that are drawn more often are corrected for it."""
@@ -42,36 +42,48 @@ class Retrieval(nn.Module):
 
     def row_losses(self, step: Step) -> Float[Tensor, "queries"]:
         """The loss of each of the batch's rows."""
-        batch = step.batch
+        batch, candidates = step.batch, step.vectors[step.on_device(step.batch.candidates)]
         return retrieval_losses(
-            step.asking,
-            step.vectors[step.on_device(batch.candidates)],
+            compare(step.asking, candidates, step.clusters) / self.config.temperature,
             positives=step.on_device(batch.positives),
             masked=step.on_device(batch.masked),
             log_rates=step.on_device(batch.log_rates) if self.config.logq else None,
-            temperature=self.config.temperature,
         )
 
 
-def retrieval_losses(
-    queries: Float[Tensor, "queries dim"],
+def compare(
+    asking: Float[Tensor, "prompts queries dim"],
     candidates: Float[Tensor, "candidates dim"],
+    clusters: Int64[Tensor, "candidates"],
+) -> Float[Tensor, "queries candidates"]:
+    """The product of each query with each candidate, by what it asks the candidate's own cluster with.
+
+    So scores of all clusters compare; there is one way of asking where prompts tell no clusters apart.
+    """
+    if len(asking) == 1:
+        return asking[0] @ candidates.T
+    order, sizes = clusters.argsort(stable=True), torch.bincount(clusters, minlength=len(asking)).tolist()
+    parts = [queries @ some.T for queries, some in zip(asking, candidates[order].split(sizes), strict=True)]
+    return torch.cat(parts, dim=1)[:, order.argsort()]
+
+
+def retrieval_losses(
+    scores: Float[Tensor, "queries candidates"],
     *,
     positives: Int64[Tensor, "queries"],
     masked: Bool[Tensor, "queries candidates"],
     log_rates: Float[Tensor, "*queries candidates"] | None = None,
-    temperature: float = 1.0,
 ) -> Float[Tensor, "queries"]:
     """Softmax cross-entropy of each query's positive p among the candidates.
 
-        -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c)),  s = q · c / T
+        -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c))
 
-    Eq. 5 of arXiv 2409.14682. `positives` are columns; `masked` columns (the query itself, its other friends) play
-    no part; `log_rates` is log r, how often each candidate is expected among the columns, for all queries or for each.
-    The positive is not corrected, since it is not drawn (arXiv 2507.09331); it counts even where it is masked.
+    Eq. 5 of arXiv 2409.14682, with scores s = q · c / T. `positives` are columns; `masked` columns (the query itself,
+    its other friends) play no part; `log_rates` is log r, how often each candidate is expected among the columns, for
+    all queries or for each. The positive is not corrected, since it is not drawn (arXiv 2507.09331); it counts even
+    where it is masked.
     """
-    scores = queries @ candidates.T / temperature
-    rows = torch.arange(len(queries), device=scores.device)
+    rows = torch.arange(len(scores), device=scores.device)
     logits = scores if log_rates is None else scores - log_rates
     logits = logits.masked_fill(masked, -torch.inf).index_put((rows, positives), scores[rows, positives])
     return cross_entropy(logits, positives, reduction="none")

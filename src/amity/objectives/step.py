@@ -99,16 +99,14 @@ class Step:
         return self.encoder.scale(self.codes)
 
     @cached_property
-    def asking(self) -> Float[Tensor, "queries dim"]:
-        """The vectors with which the queries of the rows ask the clusters of their positives."""
+    def asking(self) -> Float[Tensor, "prompts queries dim"]:
+        """The vectors with which the queries of the rows ask each cluster: see `AskingEncoder.ask`."""
         queries = self.on_device(self.batch.queries)
-        if self.encoder.prompts is None:
-            return self.vectors[queries]
-        return self.encoder.ask(self.codes[queries], self.clusters)
+        return self.vectors[queries][None] if self.encoder.head is None else self.encoder.ask(self.codes[queries])
 
     @cached_property
-    def clusters(self) -> Int64[Tensor, "queries"]:
-        """The clusters of the rows' positives."""
+    def clusters(self) -> Int64[Tensor, "candidates"]:
+        """The clusters of the columns."""
         return self.on_device(self.batch.clusters).long()
 
     @cached_property

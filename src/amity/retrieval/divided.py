@@ -37,7 +37,7 @@ class DividedRetriever:
     """Over the vectors of the candidates."""
     merge: MergeConfig = field(default_factory=MergeConfig)
     """How the lists of the clusters become one."""
-    temperature: float = 0.1
+    temperature: float = 0.14
     """What scores are divided by in the softmax, where `merge` gives no number."""
     seed: int = 0
     """Draws ties."""

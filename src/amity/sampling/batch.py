@@ -67,8 +67,8 @@ class Batch:
     log_rates: Float32[ndarray, "*queries candidates"]
     """Log of how often the column's node is expected to be drawn in one step, for logQ; for each row where candidates
     are divided and some are for every row: see `amity.sampling.locality`."""
-    clusters: Int32[ndarray, "queries"]
-    """The cluster of each row's positive."""
+    clusters: Int32[ndarray, "candidates"]
+    """The cluster of each column's node."""
     duplicates: range = range(0)
     """Positions in `block.nodes` of the duplicates among the queries, whose positives are their originals."""
 
@@ -142,7 +142,7 @@ class BatchMaker:
             positives=positives,
             masked=mask_known(self.split.train.target.adjacency, queries, (columns, slots), positives) | abroad,
             log_rates=log_rates,
-            clusters=self.locality.of_nodes(targets),
+            clusters=self.locality.of_nodes(columns),
             duplicates=duplicates,
         )
 

@@ -54,7 +54,9 @@ class HistoryBatch:
     targets: Int64[ndarray, "histories length"]
     """The item that follows each place; -1 where nothing is learned."""
     columns: Int64[ndarray, "columns"]
-    """Items that all places are compared with, distinct and ascending."""
+    """Items that all places are compared with, distinct, one cluster after another."""
+    homes: Int64[ndarray, "columns"]
+    """The cluster of each column, ascending."""
     masked: Bool[ndarray, "histories columns"]
     """Where a column is anywhere in the history."""
     log_rates: Float32[ndarray, "clusters columns"]
@@ -129,10 +131,13 @@ class HistoryMaker:
             targets = np.where(clusters == prompted[:, None], targets, -1)
         present, key = np.unique(clusters[targets >= 0]), int(keyed(self._seed(NEGATIVES), step, 0))
         columns, log_rates = self.locality.draw_columns(present, self.config.negatives, seed=key)
+        order = np.argsort(self.locality.clusters.of[columns], kind="stable")
+        columns, log_rates = columns[order], log_rates[:, order]
+        homes = self.locality.clusters.of[columns].astype(np.int64)
         rows, slots, _ = number(_NONE, _NONE, columns + graph.candidates.first)
         askers, none = queries + graph.queries.first, np.full(size, -1)
         masked = mask_known(graph.target.adjacency, askers, (rows, slots), none)
-        return HistoryBatch(step, items, targets, columns, masked, log_rates, clusters, prompted)
+        return HistoryBatch(step, items, targets, columns, homes, masked, log_rates, clusters, prompted)
 
     def _draw_clusters(self, clusters: Int64[ndarray, "histories length"], step: int) -> Int64[ndarray, "histories"]:
         """For each history the cluster of one of its targets, each target as likely; 0 where there is none."""

@@ -1,6 +1,7 @@
 """A divided graph: a row learns in the cluster of its positive, beside a share of the columns that all rows see.
 
-With s the scores of a row, C the cluster of its positive p, and λ the global share, its softmax is over
+With s the scores of a row, each candidate's by what its own cluster is asked with, C the cluster of the positive p,
+and λ the global share, its softmax is over
 
     exp(s_p) + Σ_{c in C, c ≠ p} exp(s_c) + λ Σ_{c not in C} exp(s_c)
 

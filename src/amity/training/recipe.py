@@ -16,7 +16,7 @@ class TrainingConfig(Section):
 
     steps: NonNegativeInt = 2000
     """At most this many steps; with 0 the parameters stay as they were drawn."""
-    learning_rate: PositiveFloat = 5e-3
+    learning_rate: PositiveFloat = 1.5e-3
     """Step size of Adam."""
     cooling: float = Field(default=0.0, ge=0.0, le=1.0)
     """The last share of `steps` over which the step size falls to 0 in a straight line; 0 keeps it."""

@@ -1,0 +1,38 @@
+"""Runs side by side: each has a process of its own and a share of the cores, since small work gains nothing by more."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from amity import log, pipeline
+from amity.config import Config
+
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What says, before a process begins, how many threads it has."""
+
+
+class Run(NamedTuple):
+    """What there is to run."""
+
+    path: Path
+    data: Path
+    config: Config
+
+
+def bring_up_to_date(runs: Sequence[Run], *, jobs: int) -> None:
+    """Run what has not been run yet, so many at a time, and print what is done; the first failure ends it."""
+    os.environ.update(dict.fromkeys(THREADS, str(max(1, (os.cpu_count() or 1) // jobs))))
+    afresh = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=afresh, initializer=log.set_silent, initargs=(True,)) as pool:
+        for task in as_completed([pool.submit(_bring_up_to_date, run) for run in runs]):
+            print(task.result(), flush=True)
+
+
+def _bring_up_to_date(run: Run) -> str:
+    """Run one, and tell what took how long."""
+    done = pipeline.run(*run).items()
+    made = ", ".join(f"{name} {one.record.seconds:.0f} s" for name, one in done if one.made)
+    return f"{run.path}: {made or 'done before'}"
