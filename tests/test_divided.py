@@ -133,9 +133,19 @@ def test_recommend_explains_cluster_quota_and_score(path: Path, capsys: pytest.C
     assert len(lines) == 4
 
 
-def test_what_one_index_alone_can_do_is_refused(path: Path):
-    with pytest.raises(ConfigError, match=r"expansion.by is 'mean', and there are 10 clusters"):
-        pipeline.run(path, config=settings({"retrieval": {"expansion": {"by": "mean"}}}))
+@pytest.mark.parametrize(
+    ("retrieval", "said"),
+    [
+        ({"expansion": {"by": "mean"}}, r"expansion.by` is 'mean', and there are 10 clusters"),
+        ({"merge": {"by": "fair", "group": "age"}}, r"no column `age`"),
+        ({"merge": {"by": "fair", "minimum_share": 0.2}}, r"10 clusters cannot each have 0.2"),
+    ],
+)
+def test_what_one_index_alone_can_do_is_refused_before_anything_is_trained(path: Path, retrieval: dict, said: str):
+    with pytest.raises(ConfigError, match=said):
+        pipeline.run(path, config=settings({"retrieval": retrieval}))
+    with pytest.raises(ConfigError, match=said):
+        pipeline.run_stage(path, "cluster", config=settings({"retrieval": retrieval, "clustering": {"smallest": 6}}))
 
 
 def test_there_is_nothing_to_explain_where_there_is_one_cluster(path: Path, capsys: pytest.CaptureFixture):

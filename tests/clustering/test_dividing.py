@@ -223,6 +223,12 @@ def test_groups_that_are_too_small_become_one(codes: list[int], smallest: int):
     assert named(found) == [names[code] if sizes[code] >= smallest else "other" for code in codes]
 
 
+def test_a_value_that_is_called_other_stays_apart_from_what_is_too_small():
+    column = Category("color", np.array([0, 0, 0, 0, 1, 2], np.int32), ("other", "b", "c"))
+    found = divide(items_with(column), by="column", column="color", smallest=2)
+    assert named(found) == ["other"] * 4 + ["other-"] * 2
+
+
 @given(st.permutations(range(6)))
 def test_candidates_in_another_order_are_in_the_same_groups(order: list[int]):
     codes = np.array([1, -1, 0, 1, 1, 0], np.int32)

@@ -34,3 +34,13 @@ def test_scores_far_apart_do_not_overflow():
     with torch.no_grad():
         pooling.outer *= 50
     assert pooling(100 * torch.randn(3, 40, 4), torch.zeros(3, 40, dtype=torch.bool)).isfinite().all()
+
+
+def test_what_comes_later_plays_no_part_however_high_it_scores():
+    """A largest score for a whole history would drown its beginning."""
+    pooling, states = InterestPooling(4, interests=2, generator=torch.Generator().manual_seed(0)), torch.randn(1, 6, 4)
+    with torch.no_grad():
+        pooling.outer *= 1000
+    idle = torch.zeros(1, 6, dtype=torch.bool)
+    for length in range(1, 6):
+        torch.testing.assert_close(pooling(states, idle)[:, :length], pooling(states[:, :length], idle[:, :length]))

@@ -258,6 +258,11 @@ def test_fair_shares_hold_for_clusters_and_for_groups(group):
     assert min(np.bincount(row, minlength=2 if group else 4).min() for row in free_shares) < 4
 
 
+def test_a_smallest_share_above_the_largest_is_refused():
+    with pytest.raises(ValueError, match=r"`minimum_share` is 0.5, and `largest_share` 0.4"):
+        MergeConfig(by="fair", minimum_share=0.5, largest_share=0.4)
+
+
 def test_a_group_cap_is_exceeded_rather_than_a_place_left_empty():
     answers = answers_of(num_clusters=2, size=10, depth=10)
     rows, _ = merged(answers, 12, NO_GROUPS, by="fair", group="school", largest_share=0.5)

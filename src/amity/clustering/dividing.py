@@ -103,10 +103,17 @@ def _merge_small(groups: Integer[ndarray, "candidates"], names: Sequence[str], c
             f"By {config.column or config.by} no group has `clustering.smallest` ({config.smallest}) members: the "
             f"largest has {sizes.max(initial=0)}. Lower it, or divide by something else."
         )
-    called = [OTHER if size < config.smallest else name for name, size in zip(names, sizes, strict=True)]
-    distinct, merged = np.unique(called, return_inverse=True)
+    merged = np.where(sizes < config.smallest, len(names), np.arange(len(names)))
     of, order = _largest_first(merged[groups])
-    return Clusters(of, tuple(distinct[order].tolist()))
+    called = [*names, _unused(OTHER, names)]
+    return Clusters(of, tuple(called[place] for place in order))
+
+
+def _unused(name: str, names: Sequence[str]) -> str:
+    """A name that none of the others is: where a value is called so itself, with dashes behind it."""
+    while name in names:
+        name += "-"
+    return name
 
 
 def _largest_first(

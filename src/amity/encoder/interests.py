@@ -6,8 +6,8 @@ from torch import Generator, Tensor, nn
 
 WIDER = 4
 """So many times wider than the vectors is the layer from which attention is read."""
-TINY = 1e-30
-"""Keeps the mean of nothing finite."""
+LEAST = -1e9
+"""The score of what is idle: it weighs nothing beside anything else, and a mean of nothing but it stays finite."""
 
 
 class InterestPooling(nn.Module):
@@ -25,8 +25,8 @@ class InterestPooling(nn.Module):
         self, states: Float[Tensor, "users length dim"], idle: Bool[Tensor, "users length"]
     ) -> Float[Tensor, "users length interests dim"]:
         """The interests at each place, from the states of it and of those before it that are not `idle`."""
-        scores = (torch.tanh(states @ self.inner) @ self.outer).masked_fill(idle[..., None], -torch.inf)
-        # The softmax of every beginning at once: sums that run along the history, and one largest score for all.
-        weights = (scores - scores.amax(1, keepdim=True).detach()).exp()
-        sums = (weights[..., None] * states[:, :, None]).cumsum(1)
-        return sums / weights.cumsum(1)[..., None].clamp(min=TINY)
+        scores = (torch.tanh(states @ self.inner) @ self.outer).masked_fill(idle[..., None], LEAST)
+        length = states.shape[1]
+        later = torch.ones(length, length, dtype=torch.bool, device=states.device).triu(1)
+        weights = scores.permute(0, 2, 1)[:, :, None].masked_fill(later, -torch.inf).softmax(-1)
+        return (weights @ states.masked_fill(idle[..., None], 0.0)[:, None]).transpose(1, 2)

@@ -34,7 +34,7 @@ from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
 from amity.pipeline.work import Work
-from amity.retrieval import DividedRetriever, Retriever, save_blend
+from amity.retrieval import DividedRetriever, Retriever, check_divided, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
@@ -96,6 +96,7 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     """`split/` -> `clusters.parquet`."""
     split, config = work.split(), work.config
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
+    check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
     return {"clusters": clusters.count, "sizes": dict(zip(clusters.names, clusters.sizes().tolist(), strict=True))}
 

@@ -13,11 +13,10 @@ from amity.config import Config
 from amity.device import Device
 from amity.embedding import EmbeddingConfig, Embeddings, open_embeddings
 from amity.encoder import Model
-from amity.errors import ConfigError
 from amity.evaluation import read_per_query
 from amity.graph import Graph, open_graph
 from amity.index import open_divided, open_index
-from amity.retrieval import AnyRetriever, DividedRetriever, Recommender, Retriever, blended, open_blend
+from amity.retrieval import AnyRetriever, DividedRetriever, Recommender, Retriever, blended, check_divided, open_blend
 from amity.splitting import Split, open_split
 
 
@@ -73,12 +72,7 @@ class Work:
         if self.clusters().count == 1:
             retriever = Retriever.with_index(self.embeddings(), open_index(place, verified=True, device=device))
             return replace(retriever, expansion=config.retrieval.expansion, seed=config.seed)
-        if config.retrieval.expansion.by != "none":
-            raise ConfigError(
-                f"Friends cannot ask with a query where candidates are divided: retrieval.expansion.by is "
-                f"{config.retrieval.expansion.by!r}, and there are {self.clusters().count} clusters. Set it to 'none', "
-                "or clustering.by."
-            )
+        check_divided(config.retrieval, self.graph().candidates, clusters=self.clusters().count)
         divided = DividedRetriever.with_index(self.embeddings(), open_divided(place, verified=True, device=device))
         temperature = config.objectives.retrieval.temperature
         if config.retrieval.merge.temperature == "fitted":

@@ -3,7 +3,7 @@
 from amity.retrieval.blend import Blend, BlendConfig, blended, open_blend, save_blend
 from amity.retrieval.candidates import Candidates
 from amity.retrieval.config import RetrievalConfig
-from amity.retrieval.divided import AnyRetriever, DividedRetriever
+from amity.retrieval.divided import AnyRetriever, DividedRetriever, check_divided
 from amity.retrieval.explanation import Explanation, explain
 from amity.retrieval.heuristics import HEURISTICS, HeuristicName, Recommender, heuristic
 from amity.retrieval.merging import MergeConfig
@@ -23,6 +23,7 @@ __all__ = [
     "RetrievalConfig",
     "Retriever",
     "blended",
+    "check_divided",
     "explain",
     "heuristic",
     "open_blend",

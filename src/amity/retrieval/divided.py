@@ -11,11 +11,12 @@ from numpy import ndarray
 from amity.clustering import Clusters
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError
-from amity.graph import Adjacency
+from amity.graph import Adjacency, NodeKind
 from amity.graph.features import Category
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.retrieval.asking import Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
+from amity.retrieval.config import RetrievalConfig
 from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import quotas
 from amity.retrieval.retriever import Retriever, same_vectors
@@ -94,7 +95,8 @@ class DividedRetriever:
         """What `search` finds under each of several merges, at the temperature of `merge`, asking clusters once."""
         queries = np.asarray(queries, np.int64)
         self._refuse(queries, k)
-        ways = [(merge, self._groups(merge)) for merge in merges]
+        kind, clusters = self.embeddings.graph.candidates, self.index.clusters.count
+        ways = [(merge, groups_of(kind, merge, clusters=clusters)) for merge in merges]
         blocks = [queries[first : first + QUERY_BLOCK] for first in range(0, max(len(queries), 1), QUERY_BLOCK)]
         found = zip(*(self._search_block(block, k, known, ways) for block in blocks), strict=True)
         return [
@@ -135,31 +137,44 @@ class DividedRetriever:
     def _temperature(self) -> float:
         return self.temperature if isinstance(self.merge.temperature, str) else self.merge.temperature
 
-    def _groups(self, config: MergeConfig) -> Int64[ndarray, "candidates"]:
-        """The group of each candidate, by the column that fair shares are of; those without a value are one more.
-
-        Empty where shares are of clusters, which lists tell by themselves.
-        """
-        if not config.by_column:
-            _refuse_shares(config, self.index.clusters.count, "clusters")
-            return np.empty(0, np.int64)
-        kind = self.embeddings.graph.candidates
-        columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
-        if config.group not in columns:
-            raise ConfigError(
-                f"There is no column `{config.group}` of categories among those of {kind.name}, which "
-                f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
-            )
-        values, groups = np.unique(columns[config.group].codes, return_inverse=True)
-        _refuse_shares(config, len(values), f"groups of {config.group}")
-        return groups
-
     def _refuse(self, queries: ndarray, k: int) -> None:
         """Raise `RetrievalError` for queries that no cluster can be asked for."""
         graph = self.embeddings.graph
         refuse_unknown(graph, queries, k)
         if self.embeddings.asking is not None or self.embeddings.intent is not None:
             refuse_strangers(graph, queries)
+
+
+def check_divided(config: RetrievalConfig, candidates: NodeKind, *, clusters: int) -> None:
+    """Raise `ConfigError` for what the lists of several clusters cannot honour; one cluster refuses nothing."""
+    if clusters == 1:
+        return
+    if config.expansion.by != "none":
+        raise ConfigError(
+            "Friends cannot ask with a query where candidates are divided: `retrieval.expansion.by` is "
+            f"{config.expansion.by!r}, and there are {clusters} clusters. Set it to 'none', or `clustering.by`."
+        )
+    groups_of(candidates, config.merge, clusters=clusters)
+
+
+def groups_of(kind: NodeKind, config: MergeConfig, *, clusters: int) -> Int64[ndarray, "candidates"]:
+    """The group of each candidate, by the column that fair shares are of; those without a value are one more.
+
+    Empty where shares are of clusters, which lists tell by themselves. Raises `ConfigError` where there is no such
+    column, and where the groups, or so many clusters, cannot each have the smallest share.
+    """
+    if not config.by_column:
+        _refuse_shares(config, clusters, "clusters")
+        return np.empty(0, np.int64)
+    columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
+    if config.group not in columns:
+        raise ConfigError(
+            f"There is no column `{config.group}` of categories among those of {kind.name}, which "
+            f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
+        )
+    values, groups = np.unique(columns[config.group].codes, return_inverse=True)
+    _refuse_shares(config, len(values), f"groups of {config.group}")
+    return groups
 
 
 def _refuse_shares(config: MergeConfig, count: int, called: str) -> None:

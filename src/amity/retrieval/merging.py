@@ -9,12 +9,12 @@ Intent p(k | u) counts with a power α, the dial between diversity and accuracy 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from amity.index.hits import Hits
 from amity.retrieval.quotas import TINY, Lots, quotas
@@ -44,6 +44,12 @@ class MergeConfig(Section):
     lists as they are."""
     pool: PositiveInt = 200
     """From how many candidates that chooses."""
+
+    @model_validator(mode="after")
+    def _leave_room(self) -> Self:
+        if self.minimum_share > self.largest_share:
+            raise ValueError(f"`minimum_share` is {self.minimum_share:g}, and `largest_share` {self.largest_share:g}")
+        return self
 
     @property
     def by_column(self) -> bool:
