@@ -15,7 +15,6 @@ the parameters; a pass over three nodes before it loads what either needs.
 from collections.abc import Callable
 from functools import partial
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from amity.encoder.states import whole
 from amity.log import say
 from amity.sampling import sample_neighbors
 from bench_sampling import power_law_graph
-from measure import Row, cost, options, paired, peak_mib, rate, show
+from measure import Row, cost, options, paired, peak_mib, rate, show, use_threads
 
 FANOUT = (15, 10)
 HEADS = 4
@@ -103,7 +102,7 @@ def memory(edges: Edges, width: int, which: int, *, passes: int) -> float:
 
 
 def _few_passes(edges: Edges, width: int, which: int, passes: int) -> None:
-    _set_threads()
+    use_threads(THREADS)
     tiny = Edges(np.array([0, 2]), np.array([1, 2], np.int32), np.ones(1, np.float32), np.ones(3, np.float32))
     step(forwards(tiny, width)[which], states_of(tiny, width))
     forward, states = forwards(edges, width)[which], states_of(edges, width)
@@ -127,11 +126,6 @@ def compare(edges: Edges, width: int, repeats: int) -> list[Row]:
     ]
 
 
-def _set_threads() -> None:
-    torch.set_num_threads(THREADS)
-    numba.set_num_threads(min(THREADS, numba.config.NUMBA_NUM_THREADS))
-
-
 def main() -> None:
     """Measure and print."""
     parser = options(__doc__)
@@ -139,7 +133,7 @@ def main() -> None:
     parser.add_argument("--friendships", type=int, default=20_000_000)
     parser.add_argument("--seeds", type=int, default=1536)
     given = parser.parse_args()
-    _set_threads()
+    use_threads(THREADS)
     edges = outermost(given.people, given.friendships, given.seeds)
     say(f"a layer of {edges.num_targets} targets, {edges.num_sources} sources and {len(edges.indices)} edges is drawn")
     show([row for width in WIDTHS for row in compare(edges, width, given.repeats)], as_json=given.json)

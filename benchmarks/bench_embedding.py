@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 
@@ -28,7 +27,7 @@ from amity.graph.propagation import propagate
 from amity.graph.storage import open_graph, save_graph
 from amity.pipeline import read_graph
 from bench_training import synthesize
-from measure import Row, cost, options, paired, rate, show
+from measure import Row, cost, options, paired, rate, show, use_threads
 from peers import pyg_embedding
 
 THREADS = 2
@@ -118,8 +117,7 @@ def _edges(graph: Graph) -> torch.Tensor:
 
 
 def _use_threads() -> None:
-    torch.set_num_threads(THREADS)
-    numba.set_num_threads(THREADS)
+    use_threads(THREADS)
 
 
 if __name__ == "__main__":

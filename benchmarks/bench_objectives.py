@@ -13,9 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numba
-import torch
-
 from amity.encoder import EncoderConfig
 from amity.objectives import ObjectivesConfig
 from amity.pipeline import read_graph
@@ -25,7 +22,7 @@ from amity.training import Recipe, TrainingConfig
 from amity.training.determinism import deterministic
 from amity.training.memory import kept_memory
 from amity.training.step import batch_maker, start, update
-from measure import Row, options, paired, rate, show
+from measure import Row, options, paired, rate, show, use_threads
 
 FIRST, STEPS, THREADS = 130, 60, 2
 """A pass begins after the early steps, whose gradients are looked at often, and holds each pattern of views whole."""
@@ -56,8 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where fb100_mit lies")
     parser.add_argument("--layer", nargs="+", default=["gat", "lightgcn"])
     settings = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    numba.set_num_threads(THREADS)
+    use_threads(THREADS)
     with tempfile.TemporaryDirectory() as scratch:
         graph = read_graph(settings.data / "fb100_mit", storage=Path(scratch) / "graph")
         split = split_edges(graph, SplittingConfig(), Path(scratch) / "split", seed=0)

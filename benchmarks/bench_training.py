@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 from torch_geometric.data import Data
@@ -37,7 +36,7 @@ from amity.training.determinism import deterministic
 from amity.training.memory import kept_memory
 from amity.training.step import batch_maker, start, update
 from bench_sampling import power_law_graph
-from measure import Row, options, paired, rate, show
+from measure import Row, options, paired, rate, show, use_threads
 from peers import pyg_training
 
 BATCH, DIM, THREADS = 512, 128, 2
@@ -75,8 +74,7 @@ def main() -> None:
     parser.add_argument("--friendships", type=int, default=20_000_000)
     parser.add_argument("--steps", type=int, default=4, help="steps of a pass")
     settings = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    numba.set_num_threads(THREADS)
+    use_threads(THREADS)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, ids, read in (

@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numba
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ def options(doc: str | None, *, repeats: int = 5) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document with all rows")
     parser.add_argument("--repeats", type=int, default=repeats, help="pairs of runs, beside one that warms up")
     return parser
+
+
+def use_threads(count: int) -> None:
+    """So many threads for torch and, as far as there are so many, for our kernels."""
+    torch.set_num_threads(count)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
 
 
 def paired(ours: Callable[[], object], peer: Callable[[], object], *, repeats: int) -> np.ndarray:

@@ -5,12 +5,13 @@
 
 An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`), and
 these over the network's in `examples/datasets/`. A run is `runs/divide/<network>/<arm>-<seed>`; what is done is not
-done again. The first arm of a family is what the others are held against, and its runs judge the baselines. Nothing is
-chosen by the test part.
+done again, and as many are made at a time as there are cores. The first arm of a family is what the others are held
+against, and its runs judge the baselines. Nothing is chosen by the test part.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -19,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from running import Run, bring_up_to_date
 from tables import Found, Results, head, interval, relative
 
-from amity import pipeline
 from amity.config import Config, load_config, merge, read_page
 from amity.evaluation.page import NAMES
 
@@ -29,6 +30,8 @@ HERE = Path(__file__).parent
 NETWORKS, ARMS = HERE.parent / "examples" / "datasets", HERE / "divide"
 METRICS, COMPARED = ("recall@20", "recall@50", "hit_rate@10", "ndcg@10"), ("recall@20", "recall@50")
 """What is read of a run, and by what arms are held against each other."""
+INSIDE = ("recall@5", "recall@20", "recall@50")
+"""What is told of each cluster alone."""
 PROMPTLESS = "naive"
 """The divided arm without prompts, which those with prompts are held against too."""
 STEERED = "prompts"
@@ -45,6 +48,8 @@ class Family:
     """The first one is what the others are held against."""
     baselines: tuple[str, ...]
     """Judged beside the first arm."""
+    large: tuple[str, ...] = ()
+    """Networks of which one run at a time fits into memory."""
 
 
 FAMILIES = {
@@ -57,6 +62,7 @@ FAMILIES = {
         {"fb100_cornell": 3, "fb100_many": 1},
         ("undivided", PROMPTLESS, STEERED),
         ("resource_allocation", "ppr"),
+        large=("fb100_many",),
     ),
 }
 """By the name of the file with the settings that all its arms share."""
@@ -89,24 +95,30 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/divide"))
     parser.add_argument("--networks", nargs="+", choices=everywhere, default=everywhere)
-    parser.add_argument("--arms", nargs="+", help=f"files of {ARMS.name}/; a family's first is always among them")
+    every_arm = sorted({arm for family in FAMILIES.values() for arm in family.arms})
+    parser.add_argument("--arms", nargs="+", choices=every_arm, help="a family's first is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "DIVIDE.md")
     given = parser.parse_args()
     results: dict[str, dict[str, list[Found]]] = {}
     for kind, family in FAMILIES.items():
-        arms = dict.fromkeys([family.arms[0], *(given.arms or family.arms)])
+        arms = [arm for arm in family.arms if arm == family.arms[0] or arm in (given.arms or family.arms)]
         for name in [one for one in family.seeds if one in given.networks]:
-            results[name] = {arm: [] for arm in arms}
-            for seed, arm in product(range(given.seeds or family.seeds[name]), arms):
-                results[name][arm].append(train(given, kind, name, arm, seed))
+            seeds = range(given.seeds or family.seeds[name])
+            runs = {(arm, seed): prepare(given, kind, name, arm, seed) for seed, arm in product(seeds, arms)}
+            bring_up_to_date(list(runs.values()), jobs=1 if name in family.large else given.jobs)
+            results[name] = {arm: [read(runs[arm, seed].path) for seed in seeds] for arm in arms}
             given.page.write_text(page(results), encoding="utf-8")
 
 
-def train(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Found:
-    """Bring one run up to date, and read what it found."""
-    path = given.runs / name / f"{arm}-{seed}"
-    pipeline.run(path, given.data / name, settings(kind, name, arm, seed))
+def prepare(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Run:
+    """Where a run lies, what of, and how it is made."""
+    return Run(given.runs / name / f"{arm}-{seed}", given.data / name, settings(kind, name, arm, seed))
+
+
+def read(path: Path) -> Found:
+    """What a run found."""
     table = pq.read_table(path / "per_query.parquet")
     values = {column: table[column].to_numpy() for column in table.column_names if "@" in column}
     return Found(values, table["degree"].to_numpy(), json.loads((path / "report.json").read_text(encoding="utf-8")))
@@ -149,7 +161,7 @@ def tables(name: str, by_arm: Results) -> list[str]:
         seconds = np.median([run.report["seconds"]["train"] for run in found])
         rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
     about = f"Seeds: {len(runs)}; queries of each: {len(runs[0].degrees):,}."
-    told = [about, "", *rows, "", *gaps(by_arm, base, others)]
+    told = [about, "", *rows, "", *gaps(by_arm, base, others), *inside(by_arm)]
     return [*told, *(steering(by_arm[STEERED][0].report) if STEERED in by_arm else [])]
 
 
@@ -163,6 +175,19 @@ def gaps(by_arm: Results, base: str, others: list[str]) -> list[str]:
         cells = ["–" if arm == pair[1][0] else interval(relative(by_arm, *pair)) for pair in pairs]
         rows.append(f"| `{arm}` | {' | '.join(cells)} |")
     return rows
+
+
+def inside(by_arm: Results) -> list[str]:
+    """What each divided arm finds in the cluster of what was held out, and how well it tells which cluster that is."""
+    measured = {"calibration_error": "calibration error", "accuracy": "likeliest cluster right"}
+    rows = []
+    for arm, found in by_arm.items():
+        reports = [run.report for run in found if "in_cluster" in run.report]
+        if reports:
+            values = [[one["in_cluster"][name] for one in reports] for name in INSIDE]
+            values += [[one["intent"][name] for one in reports if "intent" in one] for name in measured]
+            rows.append(f"| `{arm}` | {' | '.join(f'{np.mean(one):.3f}' if one else '' for one in values)} |")
+    return ["", *head(["within the cluster", *INSIDE, *measured.values()]), *rows] if rows else []
 
 
 def steering(report: Mapping[str, Any]) -> list[str]:

@@ -401,7 +401,7 @@ def test_a_training_with_duplicates_goes_on_to_the_very_parameters(
 
 def test_the_loss_of_histories_is_refused_on_neighbourhoods(split: Split):
     objectives = ObjectivesConfig.model_validate({"retrieval": {"loss": "bce"}})
-    with pytest.raises(ConfigError, match=r'`encoder.kind` is "graph"'):
+    with pytest.raises(ConfigError, match=r"this encoder reads neighbourhoods"):
         train_model(split, replace(recipe(), objectives=objectives), seed=1)
 
 

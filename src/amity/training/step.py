@@ -34,8 +34,8 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
         )
     if recipe.objectives.retrieval.loss == "bce":
         raise ConfigError(
-            'The binary loss is that of histories (`objectives.retrieval.loss` is "bce"), and `encoder.kind` is "graph". '
-            'Set the loss to "softmax".'
+            'The binary loss is that of histories (`objectives.retrieval.loss` is "bce"), and this encoder reads '
+            'neighbourhoods (`encoder.kind` is "graph"). Set the loss to "softmax".'
         )
     _warn_of_noise(recipe, min(split.train.num_nodes, 2 * recipe.sampling.batch_size + recipe.sampling.negatives))
     model = build_model(split.train, recipe.encoder, seed=seed, division=recipe.division)
