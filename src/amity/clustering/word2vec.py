@@ -30,8 +30,8 @@ class Word2VecConfig(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
-    """What each query was given, candidate by candidate; read again in each epoch."""
+class Sentences:
+    """The histories as gensim reads them, again in each epoch: what each query was given, candidate by candidate."""
 
     starts: Int64[ndarray, "queries_and_one"]
     positions: Integer[ndarray, "edges"]
@@ -42,12 +42,12 @@ class Histories:
                 yield self.positions[begin : min(begin + LONGEST, last)].tolist()
 
 
-def read_histories(graph: Graph, *, seed: int) -> Histories:
+def read_histories(graph: Graph, *, seed: int) -> Sentences:
     """The targets of each node's edges in the order of their times; where there are none, in one drawn by the seed."""
     edges = graph.target.adjacency
     keys = edges.times if edges.times is not None else np.random.default_rng(seed).permutation(edges.num_edges)
     order = np.lexsort((keys, edges.sources()))
-    return Histories(edges.indptr, edges.indices[order] - graph.candidates.first)
+    return Sentences(edges.indptr, edges.indices[order] - graph.candidates.first)
 
 
 def history_vectors(graph: Graph, config: Word2VecConfig, *, seed: int) -> Float32[ndarray, "candidates dim"]:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
+from amity.encoder.parameters import matrix
+
 WIDER = 4
 """So many times wider than the vectors is the layer from which attention is read."""
 LEAST = -1e9
@@ -18,8 +20,8 @@ class InterestPooling(nn.Module):
 
     def __init__(self, dim: int, *, interests: int, generator: Generator) -> None:
         super().__init__()
-        self.inner = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, WIDER * dim), generator=generator))
-        self.outer = nn.Parameter(nn.init.xavier_uniform_(torch.empty(WIDER * dim, interests), generator=generator))
+        self.inner = matrix(dim, WIDER * dim, generator=generator)
+        self.outer = matrix(WIDER * dim, interests, generator=generator)
 
     def forward(
         self, states: Float[Tensor, "users length dim"], idle: Bool[Tensor, "users length"]

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from amity.encoder.aggregation import weighted_sums
 from amity.encoder.attention import attend
 from amity.encoder.edges import Edges
+from amity.encoder.parameters import matrix
 from amity.encoder.states import States
 
 FEWER = 2
@@ -19,7 +20,7 @@ class GatLayer(nn.Module):
 
     def __init__(self, dim: int, *, heads: int, identity: bool, generator: Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_square(dim, identity=identity, generator=generator))
+        self.weight = _square(dim, identity=identity, generator=generator)
         self.attention = nn.Parameter(torch.zeros(2, heads, dim // heads))
         self.bias = nn.Parameter(torch.zeros(dim))
         if not identity:
@@ -48,9 +49,9 @@ class SageLayer(nn.Module):
 
     def __init__(self, dim: int, *, identity: bool, generator: Generator) -> None:
         super().__init__()
-        self.neighbors = nn.Parameter(_square(dim, identity=identity, generator=generator))
-        itself = _square(dim, identity=False, generator=generator)
-        self.itself = nn.Parameter(torch.zeros(dim, dim) if identity else itself)
+        self.neighbors = _square(dim, identity=identity, generator=generator)
+        itself = matrix(dim, dim, generator=generator)
+        self.itself = nn.Parameter(torch.zeros(dim, dim)) if identity else itself
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(
@@ -81,5 +82,5 @@ class LightGcnLayer(nn.Module):
         return weighted_sums(sources.values, torch.from_numpy(weights[:, None]).to(sources.values.dtype), edges)
 
 
-def _square(dim: int, *, identity: bool, generator: Generator) -> Tensor:
-    return torch.eye(dim) if identity else nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator)
+def _square(dim: int, *, identity: bool, generator: Generator) -> nn.Parameter:
+    return nn.Parameter(torch.eye(dim)) if identity else matrix(dim, dim, generator=generator)

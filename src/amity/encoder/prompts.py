@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Generator, Tensor, nn
 from torch.nn.functional import relu
 
+from amity.encoder.parameters import matrix
 from amity.errors import ConfigError
 from amity.section import Section
 
@@ -56,7 +57,7 @@ class ProductHead(nn.Module):
     def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
         super().__init__()
         self.prompts = nn.Parameter(torch.ones(clusters, dim))
-        self.inner = _matrix(dim, dim, generator)
+        self.inner = matrix(dim, dim, generator=generator)
         self.outer = nn.Parameter(torch.zeros(dim, dim))
 
     def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
@@ -73,7 +74,7 @@ class TokenHead(nn.Module):
 
     def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
         super().__init__()
-        self.inner = _matrix(dim, dim, generator)
+        self.inner = matrix(dim, dim, generator=generator)
         self.tokens = nn.Parameter(torch.randn(clusters, dim, generator=generator) * TOKEN_SCALE)
         self.outer = nn.Parameter(torch.zeros(dim, dim))
 
@@ -92,7 +93,7 @@ class ExpertsHead(nn.Module):
 
     def __init__(self, clusters: int, dim: int, *, experts: int, generator: Generator) -> None:
         super().__init__()
-        self.inner = nn.Parameter(torch.stack([_matrix(dim, dim, generator).data for _ in range(experts)]))
+        self.inner = nn.Parameter(torch.stack([matrix(dim, dim, generator=generator).data for _ in range(experts)]))
         self.outer = nn.Parameter(torch.zeros(experts, dim, dim))
         self.gates = nn.Parameter(torch.zeros(clusters, dim, experts))
 
@@ -162,7 +163,3 @@ def make_prompts(
     if config.at == "inputs":
         return {"product": ProductInputs, "token": TokenInputs}[config.kind](clusters, dim)
     return {"product": ProductHead, "token": TokenHead}[config.kind](clusters, dim, generator=generator)
-
-
-def _matrix(rows: int, columns: int, generator: Generator) -> nn.Parameter:
-    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))

@@ -12,6 +12,7 @@ from amity.encoder.config import EncoderConfig
 from amity.encoder.features import FeaturesConfig, FeatureTransform, fit_features
 from amity.encoder.graph_encoder import drop_entries
 from amity.encoder.interests import InterestPooling
+from amity.encoder.parameters import matrix
 from amity.encoder.prompts import UNDIVIDED, Division
 from amity.encoder.structure import fingerprint
 from amity.errors import ConfigError, DataError
@@ -112,13 +113,13 @@ class Block(nn.Module):
         self.heads = heads
         self.norms = nn.Parameter(torch.ones(2, dim))
         self.shifts = nn.Parameter(torch.zeros(2, dim))
-        self.asking = _matrix(dim, 3 * dim, generator)
+        self.asking = matrix(dim, 3 * dim, generator=generator)
         self.asking_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.heard = _matrix(dim, dim, generator)
+        self.heard = matrix(dim, dim, generator=generator)
         self.heard_bias = nn.Parameter(torch.zeros(dim))
-        self.inner = _matrix(dim, dim, generator)
+        self.inner = matrix(dim, dim, generator=generator)
         self.inner_bias = nn.Parameter(torch.zeros(dim))
-        self.outer = _matrix(dim, dim, generator)
+        self.outer = matrix(dim, dim, generator=generator)
         self.outer_bias = nn.Parameter(torch.zeros(dim))
 
     def forward(
@@ -183,10 +184,6 @@ def _check(config: EncoderConfig, division: Division) -> None:
             f"{config.dim} (`encoder.dim`) is no multiple of {config.sequence.heads} (`encoder.sequence.heads`). "
             "Choose a multiple."
         )
-
-
-def _matrix(rows: int, columns: int, generator: Generator) -> nn.Parameter:
-    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
 
 
 def _drop(states: Tensor, rate: float, generator: Generator | None) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from amity.encoder import Edges, FeatureTransform, Inputs, edges_between
 from amity.encoder.aggregation import weighted_sums
+from amity.encoder.parameters import matrix
 from amity.kernels import kernel, mix
 from amity.objectives.step import Step
 from amity.section import Section
@@ -36,8 +37,8 @@ class GraphMae(nn.Module):
         super().__init__()
         self.config = config
         self.mask = mask_token(dim, generator=generator)
-        self.bridge = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, dim), generator=generator))
-        self.decoder = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), generator=generator))
+        self.bridge = matrix(dim, dim, generator=generator)
+        self.decoder = matrix(dim, width, generator=generator)
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
