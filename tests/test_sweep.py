@@ -72,7 +72,7 @@ def logged(place: Path) -> list[list[dict[str, Any]]]:
 def test_the_first_trial_is_the_base_and_others_lie_in_the_space(finished: pipeline.Sweep):
     base, *others = finished.trials
     assert base.settings == {
-        "training.learning_rate": 5e-3,
+        "training.learning_rate": load_config().training.learning_rate,
         "encoder.heads": 2,
         "sampling.fanout": [5, 5],
         "objectives.cca_ssg.weight": load_config().objectives.cca_ssg.weight,
@@ -330,6 +330,6 @@ def test_the_command_prints_a_table_or_one_document(
     assert [trial["score"] for trial in document["trials"]] == [trial.score for trial in finished.trials]
     main(["sweep", str(space), "--into", str(place)])
     shown = capsys.readouterr().out
-    assert "learning_rate 0.005" in " ".join(shown.split())
+    assert f"learning_rate {load_config().training.learning_rate:g}" in " ".join(shown.split())
     assert f"{finished.best.score:.4f}" in shown
     assert f"best settings: {place / 'best.toml'}" in shown
