@@ -402,7 +402,7 @@ def test_a_training_with_duplicates_goes_on_to_the_very_parameters(
 def test_the_loss_of_histories_is_refused_on_neighbourhoods(split: Split):
     objectives = ObjectivesConfig.model_validate({"retrieval": {"loss": "bce"}})
     with pytest.raises(ConfigError, match=r"this encoder reads neighbourhoods"):
-        train_model(split, replace(recipe(), objectives=objectives), seed=1)
+        train_model(split, replace(recipe(), objectives=objectives), seed=1, validate=rising())
 
 
 def test_one_hop_for_each_layer_is_asked_for(split: Split):
