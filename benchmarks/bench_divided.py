@@ -26,7 +26,7 @@ from amity.index import DividedIndex, Index, IndexConfig, build_divided, build_i
 from amity.index.approximate import ApproximateIndex
 from amity.index.hits import Hits
 from amity.index.hnsw import HnswConfig
-from amity.retrieval.asking import Question, ask_for
+from amity.retrieval.asking import Confidence, Question, ask_for
 from amity.retrieval.merging import MergeConfig, merge
 from bench_index import ENOUGH, EXCLUDED, K, in_words, look_trained
 from measure import Row, options, paired, rate, show
@@ -113,7 +113,7 @@ def search_divided(
     """The merged lists of all clusters, as `DividedRetriever` makes them."""
     question = Question((queries,) * index.clusters.count, None, barred, np.arange(len(queries)))
     config = MergeConfig(alpha=alpha)
-    answers = ask_for(index, question, [config], k=K, temperature=TEMPERATURE, seed=0)
+    answers = ask_for(index, question, [config], k=K, confidence=Confidence(TEMPERATURE), seed=0)
     return merge(answers, config, k=K, temperature=TEMPERATURE, vectors=vectors, groups=NO_GROUPS).hits
 
 

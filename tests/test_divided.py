@@ -13,7 +13,7 @@ from amity.cli import main
 from amity.config import Config, load_config, merge
 from amity.errors import ArtifactError, ConfigError
 from amity.index import open_divided
-from amity.retrieval import DividedRetriever
+from amity.retrieval import Confidence, DividedRetriever
 
 DIVIDED = {
     "clustering": {"by": "column", "column": "group", "smallest": 5},
@@ -54,15 +54,15 @@ def test_there_is_one_index_per_cluster_and_it_is_told_what_they_find(finished: 
 
 
 def test_scores_are_weighed_at_the_fitted_temperature_unless_another_is_set(path: Path):
-    fitted = pipeline.open_run(path, until="index").report()["index"]["temperature"]
-    trained = Config().objectives.retrieval.temperature
-    assert trained / 8 <= fitted <= 64 * trained
+    fitted = Confidence(**pipeline.open_run(path, until="index").report()["index"]["confidence"])
+    trained = Confidence(Config().objectives.retrieval.temperature)
+    assert trained.temperature / 8 <= fitted.temperature <= 64 * trained.temperature
     for said, expected in (("fitted", fitted), ("trained", trained)):
         config = settings({"retrieval": {"merge": {"temperature": said}}})
         pipeline.run(path, config=config)
         retriever = pipeline.open_run(path, until="index").retriever()
         assert isinstance(retriever, DividedRetriever)
-        assert retriever.temperature == expected
+        assert retriever.confidence == expected
 
 
 def test_with_one_encoder_the_divided_vectors_find_what_they_find_undivided(finished: Path):

@@ -10,12 +10,12 @@ import torch
 from amity.clustering import Clusters
 from amity.embedding import embed_graph
 from amity.encoder import EncoderConfig, Model, build_model
-from amity.evaluation import EvaluationConfig, evaluate, fit_temperature
+from amity.evaluation import EvaluationConfig, evaluate, fit_confidence
 from amity.graph import Graph
 from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
 from amity.pipeline.validation import draw_pool, embed_sampled, recall_among, recall_among_all, validation
-from amity.retrieval import DividedRetriever, MergeConfig
+from amity.retrieval import DividedRetriever
 from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
 from amity.training import Recipe, TrainingConfig
@@ -81,8 +81,7 @@ def test_a_divided_model_is_judged_as_the_divided_retriever_over_all_candidates(
     for parameter in model.encoder.parameters():
         parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) / 10
     retriever = DividedRetriever.build(embed_graph(model, split.train), clusters, IndexConfig(kind="exact"))
-    retriever = replace(retriever, merge=MergeConfig(temperature="trained"))
-    retriever = replace(retriever, temperature=fit_temperature(retriever, split.valid, seed=0))
+    retriever = replace(retriever, confidence=fit_confidence(retriever, split.valid, seed=0))
     config = EvaluationConfig(queries=2000, k=(50,), headline=50)
     whole = evaluate(retriever, split.train, split.valid, config).values["recall@50"].mean()
     assert whole > 0

@@ -13,7 +13,7 @@ from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import from_pairs
 from amity.graph.features import Category
 from amity.index import Hits, open_divided, save_divided
-from amity.retrieval import Blend, DividedRetriever, MergeConfig, Recommender, Retriever, blended
+from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended
 from amity.retrieval.asking import ask, ask_for
 from amity.retrieval.merging import merge
 from embedded import bipartite_graph, embed
@@ -79,7 +79,7 @@ def test_nobody_gets_themselves_their_friends_or_anybody_twice(make_random_frien
 def test_the_lists_do_not_hang_on_who_else_asks_or_on_the_numbers_of_clusters(make_random_friend_graph):
     graph, clusters = make_random_friend_graph(150, 700), divide(150, 4)
     embeddings = learned(embed(graph), 4)
-    settings = {"merge": MergeConfig(by="quota", alpha=0.5), "temperature": 0.3}
+    settings = {"merge": MergeConfig(by="quota", alpha=0.5), "confidence": Confidence(0.3)}
     retriever = replace(DividedRetriever.build(embeddings, clusters), **settings)
     together = retriever.search(np.arange(150), k=10)
     np.testing.assert_array_equal(retriever.search(np.array([77]), k=10).rows[0], together.rows[77])
@@ -95,7 +95,7 @@ def test_the_lists_do_not_hang_on_who_else_asks_or_on_the_numbers_of_clusters(ma
 def test_each_cluster_is_asked_with_its_own_vectors_and_counts_by_its_intent():
     graph, clusters, temperature = bipartite_graph(), divide(90, 3), 0.7
     embeddings = learned(embed(graph), 3)
-    retriever = replace(DividedRetriever.build(embeddings, clusters), temperature=temperature)
+    retriever = replace(DividedRetriever.build(embeddings, clusters), confidence=Confidence(temperature))
     hits = retriever.search(np.arange(60), k=15)
     items = embeddings.vectors[60:].astype(np.float64)
     for query in range(60):
@@ -122,7 +122,7 @@ def test_short_lists_that_are_made_longer_give_what_long_ones_do(seed, k, by, al
     embeddings = embed(bipartite_graph(num_items=400), seed=seed)
     retriever = DividedRetriever.build(learned(embeddings, 4, seed) if taught else embeddings, divide(400, 4))
     question, way = retriever.question(np.arange(60)), MergeConfig(by=by, alpha=alpha)
-    about = {"temperature": 0.3, "seed": 0}
+    about = {"confidence": Confidence(0.3), "seed": 0}
     short = ask_for(retriever.index, question, [way], k=k, **about)
     long = ask(retriever.index, question, depth=400, **about)
     vectors, groups = embeddings.vectors[60:], np.zeros(400, np.int64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from amity.index import Hits
 from amity.index.ranking import make_salts
 from amity.retrieval import MergeConfig
-from amity.retrieval.merging import Answers, calibrate, imply_intent, merge
+from amity.retrieval.merging import Answers, calibrate, log_shares, merge
 from amity.retrieval.quotas import quotas
 from amity.retrieval.reranking import rank_together
 
@@ -46,7 +46,7 @@ def answers_of(
     best = np.take_along_axis(scores, order, 2)
     lists = tuple(Hits(order[c] + c * size, best[c]) for c in range(num_clusters))
     masses = np.logaddexp.reduce(scores.astype(np.float64) / 0.2, axis=2).T
-    implied = imply_intent(masses)
+    implied = log_shares(masses)
     held = np.full((num_queries, num_clusters), size)
     return Answers(lists, implied, implied, held, make_salts(3, np.arange(num_queries)))
 
@@ -214,7 +214,7 @@ def test_calibrated_scores_are_the_logarithms_of_a_two_level_softmax():
     rng = np.random.default_rng(0)
     scores, intent, temperature = rng.standard_normal((3, 8)), np.array([[0.2, 0.5, 0.3]]), 0.4
     masses = np.log(np.exp(scores / temperature).sum(axis=1))[None]
-    offsets = calibrate(np.log(intent), imply_intent(masses), alpha=1.0, temperature=temperature)
+    offsets = calibrate(np.log(intent), log_shares(masses), alpha=1.0, temperature=temperature)
     within = np.exp(scores / temperature) / np.exp(masses.T)
     truth = np.log(intent.T * within)
     merged = (scores + offsets.T) / temperature
@@ -222,7 +222,7 @@ def test_calibrated_scores_are_the_logarithms_of_a_two_level_softmax():
 
 
 def test_intent_that_scores_imply_sums_to_one_and_knows_empty_clusters():
-    implied = np.exp(imply_intent(np.array([[3.0, 4.0, -np.inf], [-np.inf, -np.inf, -np.inf]])))
+    implied = np.exp(log_shares(np.array([[3.0, 4.0, -np.inf], [-np.inf, -np.inf, -np.inf]])))
     np.testing.assert_allclose(implied[0], [1 / (1 + np.e), np.e / (1 + np.e), 0], atol=1e-12)
     assert np.isfinite(implied).all()
 

@@ -13,11 +13,11 @@ from amity.clustering import Clusters, undivided
 from amity.embedding import AtHand, embed_graph
 from amity.encoder import EncoderConfig, Model
 from amity.errors import ConfigError
-from amity.evaluation import EvaluationConfig, evaluate, fit_temperature
+from amity.evaluation import EvaluationConfig, evaluate, fit_confidence
 from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
 from amity.pipeline.validation import validation
-from amity.retrieval import DividedRetriever, MergeConfig
+from amity.retrieval import DividedRetriever
 from amity.sampling import SamplingConfig, histories_before
 from amity.splitting import Split
 from amity.training import Journal, Recipe, TrainingConfig, loop, train_model
@@ -244,8 +244,8 @@ def test_validation_asks_every_cluster_by_what_came_before(split: Split, kind: s
     made = embed_graph(model, split.train, at_hand=AtHand(histories=histories_before(split, split.valid)))
     assert one.clusters is not None
     retriever = DividedRetriever.build(made, one.clusters, IndexConfig(kind="exact"))
-    merged = replace(retriever, merge=MergeConfig(temperature="trained"))
-    retriever = replace(merged, temperature=fit_temperature(replace(merged, temperature=1.0), split.valid, seed=0))
+    retriever = replace(retriever, confidence=Confidence(1.0))
+    retriever = replace(retriever, confidence=fit_confidence(retriever, split.valid, seed=0))
     config = EvaluationConfig(queries=2000, k=(50,), headline=50)
     whole = evaluate(retriever, split.train, split.valid, config).values["recall@50"].mean()
     assert found == pytest.approx(whole, abs=2e-3)

@@ -2,6 +2,7 @@
 
 from amity.evaluation.blending import fit_blend
 from amity.evaluation.comparison import compare, per_query_table, read_per_query, write_per_query
+from amity.evaluation.confidence import fit_confidence
 from amity.evaluation.damage import DamageConfig
 from amity.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.in_cluster import judge_clusters
@@ -10,7 +11,6 @@ from amity.evaluation.report import comparison_table, make_report, results_table
 from amity.evaluation.robustness import summarize_robustness
 from amity.evaluation.robustness_page import render_robustness
 from amity.evaluation.steering import steer
-from amity.evaluation.temperature import fit_temperature
 from amity.evaluation.transfer import negative_transfer
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "evaluate",
     "evaluate_baselines",
     "fit_blend",
-    "fit_temperature",
+    "fit_confidence",
     "judge_clusters",
     "make_report",
     "negative_transfer",

@@ -1,17 +1,20 @@
 """Calibration of intent: how far likelihoods can be believed, and the one temperature that mends them."""
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
-from amity.evaluation.temperature import maximize
-
 BINS = 15
 """Ranges of confidence, of equal width."""
 COLDEST, HOTTEST = 1 / 64, 64.0
 """Between which temperatures the best one is looked for."""
+STEPS = 16
+"""How often the interval is cut in the search for a peak: to less than a hundredth of a logarithm."""
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 Logits = Float[ndarray, "pairs clusters"]
 """Of each pair of a query and a held-out candidate, log p(cluster | query), up to what is the same for all clusters."""
@@ -75,3 +78,20 @@ def cross_entropy(logits: Logits, labels: Labels) -> float:
 def softmax(logits: Logits) -> Logits:
     """Probabilities, rows of sum 1."""
     return np.exp(logits - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True))
+
+
+def maximize(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function of one peak between two positive numbers is largest; by golden sections of the logarithm."""
+    left, right = math.log(low), math.log(high)
+    inner = [right - GOLDEN * (right - left), left + GOLDEN * (right - left)]
+    values = [function(math.exp(place)) for place in inner]
+    for _ in range(STEPS):
+        if values[0] > values[1]:
+            right, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = right - GOLDEN * (right - left)
+            values[0] = function(math.exp(inner[0]))
+        else:
+            left, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = left + GOLDEN * (right - left)
+            values[1] = function(math.exp(inner[1]))
+    return math.exp((left + right) / 2)

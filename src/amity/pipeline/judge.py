@@ -12,11 +12,11 @@ from amity.embedding.histories import ask_after
 from amity.embedding.learned import Learned
 from amity.encoder import Model, SequenceEncoder
 from amity.evaluation.calibration import Calibration, calibrate
-from amity.evaluation.temperature import likeliest
+from amity.evaluation.confidence import confide
 from amity.index import DividedIndex, IndexConfig, build_divided
 from amity.pipeline.pool import LENGTH, Pool, draw_pool, places_of_known, recall_of_lists
 from amity.pipeline.sampled import codes_sampled, embed_sampled
-from amity.retrieval.asking import Question, ask
+from amity.retrieval.asking import Confidence, Question, ask
 from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import TINY
 from amity.sampling import histories_before
@@ -24,7 +24,7 @@ from amity.splitting import Split
 from amity.training import Recipe
 
 FITTED = 200
-"""So many queries of a pool say at which temperature lists compare; they are the first, in the order of their rows."""
+"""So many queries of a pool, the first, say how far scores and intent are believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Judge:
     def recall(self, told: Told) -> float:
         """Recall of the merged lists, without the queries' train friends and themselves.
 
-        They are merged by calibrated scores, at the temperature that fits the validation part, as told by `FITTED` of
+        They are merged by calibrated scores, with the confidence that fits the validation part, as told by `FITTED` of
         the queries.
         """
         pool, train, truth = self.pool, self.split.train, self.split.valid.truth
@@ -96,10 +96,10 @@ class Judge:
         asked, intent = tuple(told.asked[one] for one in present), told.intent
         intent = None if intent is None else intent[:, present]
         question = Question(asked, intent, places_of_known(train.target.adjacency, pool), pool.queries)
-        temperature = self._temperature(index, question.first(FITTED))
-        answers = ask(index, question, depth=min(LENGTH, len(of)), temperature=temperature, seed=self.seed)
+        confidence = self._confide(index, question.first(FITTED))
+        answers = ask(index, question, depth=min(LENGTH, len(of)), confidence=confidence, seed=self.seed)
         about = {"vectors": told.vectors, "groups": np.empty(0, np.int64)}
-        merged = merge(answers, MergeConfig(), k=LENGTH, temperature=temperature, **about)
+        merged = merge(answers, MergeConfig(), k=LENGTH, temperature=confidence.temperature, **about)
         return recall_of_lists(merged.hits, pool, truth)
 
     def calibrate(self, told: Told) -> Calibration:
@@ -109,8 +109,8 @@ class Judge:
         labels = self.clusters.of[friends - self.split.train.candidates.first].astype(np.int64)
         return calibrate(np.log(np.maximum(told.intent[askers].astype(np.float64), TINY)), labels)
 
-    def _temperature(self, index: DividedIndex, question: Question) -> float:
-        """See `likeliest`; of some queries, since it takes as many passes as it tries temperatures."""
+    def _confide(self, index: DividedIndex, question: Question) -> Confidence:
+        """See `confide`; of some queries, since it takes as many passes as it tries temperatures."""
         askers, friends = self.split.valid.truth.edges_of(question.names)
         truth = askers, np.searchsorted(self.pool.candidates, friends)
-        return likeliest(index, question, truth, depth=LENGTH, start=self.recipe.objectives.retrieval.temperature)
+        return confide(index, question, truth, depth=LENGTH, start=self.recipe.objectives.retrieval.temperature)

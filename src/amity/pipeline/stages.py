@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from amity.evaluation import (
     evaluate,
     evaluate_baselines,
     fit_blend,
-    fit_temperature,
+    fit_confidence,
     judge_clusters,
     make_report,
     negative_transfer,
@@ -34,7 +34,7 @@ from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
 from amity.pipeline.work import Work
-from amity.retrieval import DividedRetriever, Retriever, check_divided, save_blend
+from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
@@ -127,7 +127,7 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`embeddings/` -> `index/`; one per cluster of `clusters.parquet`, and the temperature at which they compare."""
+    """`embeddings/` -> `index/`; one per cluster of `clusters.parquet`, and how their answers compare."""
     config, clusters, embeddings = work.config, work.clusters(), work.embeddings()
     about = {"seed": config.seed, "device": check_device(config.device)}
     if clusters.count == 1:
@@ -137,13 +137,14 @@ def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
     retriever = DividedRetriever.build(embeddings, clusters, config.index, **about)
     index, trained = retriever.index, config.objectives.retrieval.temperature
     save_divided(index, directory / "index")
-    asking = as_validated(replace(retriever, temperature=trained), work.model(), work.split())
+    asking = as_validated(replace(retriever, confidence=Confidence(trained)), work.model(), work.split())
+    fitted = fit_confidence(asking, work.split().valid, seed=config.seed)
     return {
         "kind": index.kind,
         "candidates": len(clusters.of),
         "recall_against_exact": index.recall,
         "recall_by_cluster": index.recalls,
-        "temperature": fit_temperature(asking, work.split().valid, seed=config.seed),
+        "confidence": {name: round(value, 4) for name, value in asdict(fitted).items()},
     }
 
 

@@ -16,7 +16,16 @@ from amity.encoder import Model
 from amity.evaluation import read_per_query
 from amity.graph import Graph, open_graph
 from amity.index import open_divided, open_index
-from amity.retrieval import AnyRetriever, DividedRetriever, Recommender, Retriever, blended, check_divided, open_blend
+from amity.retrieval import (
+    AnyRetriever,
+    Confidence,
+    DividedRetriever,
+    Recommender,
+    Retriever,
+    blended,
+    check_divided,
+    open_blend,
+)
 from amity.splitting import Split, open_split
 
 
@@ -74,10 +83,10 @@ class Work:
             return replace(retriever, expansion=config.retrieval.expansion, seed=config.seed)
         check_divided(config.retrieval, self.graph().candidates, clusters=self.clusters().count)
         divided = DividedRetriever.with_index(self.embeddings(), open_divided(place, verified=True, device=device))
-        temperature = config.objectives.retrieval.temperature
+        confidence = Confidence(config.objectives.retrieval.temperature)
         if config.retrieval.merge.temperature == "fitted":
-            temperature = self.run.stages["index"].summary.get("temperature", temperature)
-        return replace(divided, merge=config.retrieval.merge, temperature=temperature, seed=config.seed)
+            confidence = Confidence(**self.run.stages["index"].summary["confidence"])
+        return replace(divided, merge=config.retrieval.merge, confidence=confidence, seed=config.seed)
 
     def recommender(self, retriever: AnyRetriever) -> Recommender:
         """A retriever beside the heuristics of the blend, on the retriever's own graph."""

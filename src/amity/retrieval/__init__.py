@@ -1,5 +1,6 @@
 """Queries by raw id, candidates by raw id, and the search between them."""
 
+from amity.retrieval.asking import Confidence
 from amity.retrieval.blend import Blend, BlendConfig, blended, open_blend, save_blend
 from amity.retrieval.candidates import Candidates
 from amity.retrieval.config import RetrievalConfig
@@ -15,6 +16,7 @@ __all__ = [
     "Blend",
     "BlendConfig",
     "Candidates",
+    "Confidence",
     "DividedRetriever",
     "Explanation",
     "HeuristicName",

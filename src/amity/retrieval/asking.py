@@ -10,11 +10,23 @@ from numpy import ndarray
 from amity.graph import Adjacency
 from amity.index import DividedIndex
 from amity.index.ranking import make_salts
-from amity.retrieval.merging import Answers, MergeConfig, find_short, imply_intent
+from amity.retrieval.merging import Answers, MergeConfig, find_short, log_shares
 from amity.retrieval.quotas import TINY
 
 SHORTEST, ROOM = 16, 2
 """The least length of short lists, and how many times k all of them together hold at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """What is to be made of scores, and of what tells how likely clusters are; fitted by `fit_confidence`."""
+
+    temperature: float = 0.14
+    """What scores are divided by in the softmax."""
+    implied: float = 0.0
+    """The power of what scores imply of clusters, where intent was learned; else its power is 1."""
+    learned: float = 1.0
+    """The power of learned intent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +50,19 @@ class Question:
         return Question(asked, intent, self.excluded.rows(np.arange(count)), self.names[:count])
 
 
-def ask(index: DividedIndex, question: Question, *, depth: int, temperature: float, seed: int) -> Answers:
-    """Lists of that length, and how much each cluster counts: by what was learned, else by what the scores say."""
+def ask(index: DividedIndex, question: Question, *, depth: int, confidence: Confidence, seed: int) -> Answers:
+    """Lists of that length, and how much each cluster counts: by what the scores say, and by what was learned."""
     found = index.search(question.asked, k=depth, excluded=question.excluded, names=question.names)
-    masses = index.log_masses(question.asked, found, excluded=question.excluded, temperature=temperature)
-    implied, learned = imply_intent(masses), question.intent
-    intent = implied if learned is None else np.log(np.maximum(learned.astype(np.float64), TINY))
+    masses = index.log_masses(question.asked, found, excluded=question.excluded, temperature=confidence.temperature)
+    implied = intent = log_shares(masses)
+    if question.intent is not None:
+        learned = np.log(np.maximum(question.intent.astype(np.float64), TINY))
+        intent = log_shares(confidence.implied * implied + confidence.learned * learned)
     return Answers(tuple(found), intent, implied, index.held(question.excluded), make_salts(seed, question.names))
 
 
 def ask_for(
-    index: DividedIndex, question: Question, merges: Sequence[MergeConfig], *, k: int, temperature: float, seed: int
+    index: DividedIndex, question: Question, merges: Sequence[MergeConfig], *, k: int, confidence: Confidence, seed: int
 ) -> Answers:
     """Lists that are long enough for each of several merges of k."""
     longest = max([k, *(way.pool for way in merges if way.relevance < 1 or way.by_column)])
@@ -57,10 +71,10 @@ def ask_for(
     if question.intent is None and all(way.is_plain for way in merges):
         answers = _ask_plainly(index, question, depth=longest if index.kind == "exact" else depth, seed=seed)
     else:
-        answers = ask(index, question, depth=depth, temperature=temperature, seed=seed)
+        answers = ask(index, question, depth=depth, confidence=confidence, seed=seed)
     if answers.lists[0].rows.shape[1] == longest:
         return answers
-    floors = np.min([find_short(answers, way, k=k, temperature=temperature) for way in merges], axis=0)
+    floors = np.min([find_short(answers, way, k=k, temperature=confidence.temperature) for way in merges], axis=0)
     longer = index.deepen(
         answers.lists, question.asked, floors, k=longest, excluded=question.excluded, names=question.names
     )

@@ -1,7 +1,7 @@
 """The divided retriever: every cluster is searched with what a query asks it, and the lists are merged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, NodeKind
 from amity.graph.features import Category
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
-from amity.retrieval.asking import Question, ask, ask_for
+from amity.retrieval.asking import Confidence, Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.config import RetrievalConfig
 from amity.retrieval.merging import MergeConfig, merge
@@ -38,8 +38,8 @@ class DividedRetriever:
     """Over the vectors of the candidates."""
     merge: MergeConfig = field(default_factory=MergeConfig)
     """How the lists of the clusters become one."""
-    temperature: float = 0.14
-    """What scores are divided by in the softmax, where `merge` gives no number."""
+    confidence: Confidence = field(default_factory=Confidence)
+    """What is to be made of scores and of intent, where `merge` gives no temperature."""
     seed: int = 0
     """Draws ties."""
 
@@ -110,7 +110,7 @@ class DividedRetriever:
         """How likely each query is to want each cluster, and the places that this gives the cluster among k."""
         self._refuse(queries, k)
         depth = min(k, self.embeddings.graph.candidates.count)
-        answers = ask(self.index, self.question(queries), depth=depth, temperature=self._temperature, seed=self.seed)
+        answers = ask(self.index, self.question(queries), depth=depth, confidence=self._confidence, seed=self.seed)
         intent = np.exp(answers.log_intent)
         bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
         return intent, quotas(intent, answers.held, answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
@@ -126,16 +126,17 @@ class DividedRetriever:
     def _search_block(
         self, queries: ndarray, k: int, known: Adjacency | None, ways: list[tuple[MergeConfig, ndarray]]
     ) -> list[Hits]:
-        candidates, temperature = self.embeddings.graph.candidates, self._temperature
+        candidates, confidence = self.embeddings.graph.candidates, self._confidence
         question, merges = self.question(queries, known), [way for way, _ in ways]
-        answers = ask_for(self.index, question, merges, k=k, temperature=temperature, seed=self.seed)
-        vectors = self.embeddings.vectors[candidates.rows]
-        merged = (merge(answers, way, k=k, temperature=temperature, vectors=vectors, groups=own) for way, own in ways)
+        answers = ask_for(self.index, question, merges, k=k, confidence=confidence, seed=self.seed)
+        about = {"temperature": confidence.temperature, "vectors": self.embeddings.vectors[candidates.rows]}
+        merged = (merge(answers, way, k=k, groups=own, **about) for way, own in ways)
         return [one.hits.moved(candidates.first) for one in merged]
 
     @property
-    def _temperature(self) -> float:
-        return self.temperature if isinstance(self.merge.temperature, str) else self.merge.temperature
+    def _confidence(self) -> Confidence:
+        said = self.merge.temperature
+        return self.confidence if isinstance(said, str) else replace(self.confidence, temperature=said)
 
     def _refuse(self, queries: ndarray, k: int) -> None:
         """Raise `RetrievalError` for queries that no cluster can be asked for."""

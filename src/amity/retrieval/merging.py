@@ -81,14 +81,14 @@ class Answers:
     log_intent: Float64[ndarray, "queries clusters"]
     """log p(k | u)."""
     log_implied: Float64[ndarray, "queries clusters"]
-    """log q(k | u), what the scores say: see `imply_intent`."""
+    """log q(k | u), what the scores say: see `log_shares`."""
     held: Int64[ndarray, "queries clusters"]
     """How many candidates each cluster has for each query, be they in its list or not."""
     lots: Lots
 
 
-def imply_intent(log_masses: Float64[ndarray, "queries clusters"]) -> Float64[ndarray, "queries clusters"]:
-    """Log q(k | u) = log Z_k - log Σ_j Z_j: what the scores themselves say of the clusters, where they all compare."""
+def log_shares(log_masses: Float64[ndarray, "queries clusters"]) -> Float64[ndarray, "queries clusters"]:
+    """Log q(k | u) = log Z_k - log Σ_j Z_j: of masses Z, what scores say of the clusters, where they all compare."""
     total = np.logaddexp.reduce(log_masses, axis=1, keepdims=True)
     return np.maximum(log_masses - np.maximum(total, np.finfo(np.float64).min), np.log(TINY))
 
