@@ -65,16 +65,17 @@ def test_other_clusters_redo_all_that_depends_on_them_and_are_reported(path: Pat
     assert set(work.report()["in_cluster"]) == {"recall@5", "recall@20", "recall@50"}
     assert "Each cluster alone" in (path / "report.html").read_text()
     embeddings = work.embeddings()
-    assert embeddings.asking is None, "without prompts a user asks every cluster with one vector"
+    assert embeddings.asking is not None
     assert embeddings.intent is not None
+    assert embeddings.asking.shape == (10, *embeddings.vectors.shape)
     assert embeddings.intent.shape == (len(embeddings.vectors), 10)
 
 
-def test_prompts_give_every_user_a_vector_for_each_cluster(path: Path):
-    pipeline.run(path, config=settings(BY_GROUP, {"encoder": {"prompts": {"kind": "product"}}}))
-    embeddings = pipeline.open_run(path, until="evaluate").embeddings()
-    assert embeddings.asking is not None
-    assert embeddings.asking.shape == (10, *embeddings.vectors.shape)
+def test_without_prompts_a_user_asks_every_cluster_with_one_vector(path: Path):
+    pipeline.run(path, config=settings(BY_GROUP, {"encoder": {"prompts": {"kind": "none"}}}))
+    embeddings = pipeline.open_run(path, until="embed").embeddings()
+    assert embeddings.asking is None
+    assert embeddings.intent is not None
 
 
 def test_what_is_learned_depends_on_the_clusters(path: Path):

@@ -17,7 +17,7 @@ from amity.evaluation import EvaluationConfig, evaluate, fit_confidence
 from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
 from amity.pipeline.validation import validation
-from amity.retrieval import DividedRetriever
+from amity.retrieval import Confidence, DividedRetriever
 from amity.sampling import SamplingConfig, histories_before
 from amity.splitting import Split
 from amity.training import Journal, Recipe, TrainingConfig, loop, train_model

@@ -23,9 +23,9 @@ TOKEN_SCALE = 0.1
 class PromptsConfig(Section):
     """How one encoder serves many clusters."""
 
-    kind: Literal["none", "product", "token", "mmoe"] = "none"
-    """Not at all, which has found most so far; by a vector that is multiplied with the code; by one that is added to
-    it; or by a mixture of experts that all clusters share. Without clusters there are no prompts."""
+    kind: Literal["none", "product", "token", "mmoe"] = "product"
+    """Not at all; by a vector that is multiplied with the code; by one that is added to it; or by a mixture of experts
+    that all clusters share. Without clusters there are no prompts."""
     at: Literal["head", "inputs"] = "head"
     """Whether prompts change the finished code, or, as published and for the sequence encoder alone, what enters it."""
     experts: PositiveInt = 4
