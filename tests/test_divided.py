@@ -93,6 +93,19 @@ def test_steering_tells_what_alpha_does_to_recall_diversity_and_fairness(finishe
     assert "Steering" in (finished / "report.html").read_text()
 
 
+def test_exposure_is_told_by_the_values_of_a_column(path: Path):
+    """Here of the column that the clusters are made of."""
+    done = pipeline.run(path, config=settings({"evaluation": {"exposure": "group"}}))
+    assert [name for name, one in done.items() if one.made] == ["evaluate"]
+    steering = pipeline.open_run(path, until="evaluate").report()["steering"]
+    for point in (*steering["calibrated"], *steering["quota"]):
+        assert point["groups"] == pytest.approx(point["clusters"])
+    even, *_, steep = steering["quota"]
+    assert even["gini_groups@10"] < steep["gini_groups@10"]
+    with pytest.raises(ConfigError, match=r"no column `grop` .* evaluation.exposure"):
+        pipeline.run(path, config=settings({"evaluation": {"exposure": "grop"}}))
+
+
 def test_a_merge_redoes_blend_and_evaluation_alone_and_shapes_the_lists(path: Path):
     done = pipeline.run(path, config=settings({"retrieval": {"merge": {"by": "quota", "alpha": 0.0}}}))
     assert [name for name, one in done.items() if one.made] == ["blend", "evaluate"]

@@ -50,6 +50,8 @@ class EvaluationConfig(Section):
     """Powers of intent under which lists are judged where candidates are divided; none leaves it out."""
     steering_queries: PositiveInt = 2000
     """How many queries that is judged by, at most."""
+    exposure: str = ""
+    """A column of categories of the candidates: steering tells which share of all places each of its values gets."""
     resamples: PositiveInt = 1000
     """Bootstrap samples behind every interval."""
     confidence: float = Field(default=0.95, gt=0, lt=1)

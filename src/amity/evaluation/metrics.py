@@ -64,13 +64,13 @@ def coverage(exposures: Int64[ndarray, "candidates"]) -> float:
     return float((exposures > 0).mean())
 
 
-def gini(exposures: Int64[ndarray, "candidates"]) -> float:
+def gini(exposures: Num[ndarray, "candidates"]) -> float:
     """How unequally exposure is shared: 0 when all get the same, 1 - 1/candidates when one gets everything.
 
     G = sum_i (2i - n - 1) x_i / (n sum_i x_i) over ascending x_i; NaN where nobody is shown.
     """
     ascending = np.sort(exposures)
-    n, total = len(ascending), int(ascending.sum())
+    n, total = len(ascending), float(ascending.sum())
     return float((2 * np.arange(1, n + 1) - n - 1) @ ascending / (n * total)) if total else float("nan")
 
 

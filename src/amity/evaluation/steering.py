@@ -9,7 +9,7 @@ from numpy import ndarray
 from amity.evaluation import metrics
 from amity.evaluation.evaluate import EvaluationConfig, choose_queries, of_lists
 from amity.evaluation.statistics import estimate
-from amity.retrieval import DividedRetriever
+from amity.retrieval import DividedRetriever, group_by
 from amity.retrieval.ranking import count_targets
 from amity.splitting import HeldOut
 
@@ -28,12 +28,17 @@ def steer(
       `report.json`;
     - `coverage@K`, `gini@K` and `intra_list_similarity@K`, as in `report.json`;
     - `clusters` and `deciles`: the shares of all places by cluster, and by decile of popularity, the most popular last;
-    - `gini_clusters@K`: how unequally clusters share these places.
+    - `gini_clusters@K`: how unequally clusters share these places;
+    - with `config.exposure`, `groups`: the same shares by the value of that column, and `gini_groups@K`, how unequally
+      values are shown for the candidates that they have.
+
+    Raises `ConfigError` where the candidates have no such column.
     """
     graph, length = retriever.embeddings.graph, config.headline
     queries = choose_queries(held_out.truth, config.steering_queries, seed=seed)
     popularity = count_targets(graph.target.adjacency.indices, graph.num_nodes)[graph.candidates.rows]
     deciles = metrics.popularity_deciles(popularity, seed=seed)
+    groups = group_by(graph.candidates, config.exposure, setting="evaluation.exposure") if config.exposure else None
     dials = [(by, alpha) for by in WAYS for alpha in config.steering]
     merges = [retriever.merge.model_copy(update={"by": by, "alpha": alpha}) for by, alpha in dials]
     found = retriever.search_by(merges, queries, k=length, known=held_out.known)
@@ -48,6 +53,7 @@ def steer(
             | _estimates(columns, config, seed)
             | of_lists(hits.rows, graph, retriever.embeddings.vectors)
             | _shares(clusters, deciles[places[places >= 0]], retriever.index.clusters.names)
+            | ({} if groups is None else _exposure(places, *groups))
         )
     return points
 
@@ -77,4 +83,16 @@ def _shares(
         f"gini_clusters@{clusters.shape[1]}": None if np.isnan(gini) else gini,
         "clusters": dict(zip(names, (by_cluster / total).tolist(), strict=True)),
         "deciles": (by_decile / total).tolist(),
+    }
+
+
+def _exposure(
+    places: Int64[ndarray, "queries k"], groups: Int64[ndarray, "candidates"], names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Who gets the places of all lists, by group; and how unequally they fall on groups for the size of these."""
+    shown = np.bincount(groups[places[places >= 0]], minlength=len(names))
+    gini = metrics.gini(shown / np.bincount(groups, minlength=len(names)))
+    return {
+        f"gini_groups@{places.shape[1]}": None if np.isnan(gini) else gini,
+        "groups": dict(zip(names, (shown / max(shown.sum(), 1)).tolist(), strict=True)),
     }

@@ -12,11 +12,11 @@ from amity.clustering import Clusters
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, NodeKind
-from amity.graph.features import Category
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.retrieval.asking import Confidence, Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.config import RetrievalConfig
+from amity.retrieval.groups import group_by
 from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import quotas
 from amity.retrieval.retriever import Retriever, same_vectors
@@ -167,13 +167,7 @@ def groups_of(kind: NodeKind, config: MergeConfig, *, clusters: int) -> Int64[nd
     if not config.by_column:
         _refuse_shares(config, clusters, "clusters")
         return np.empty(0, np.int64)
-    columns = {column.name: column for column in kind.columns if isinstance(column, Category)}
-    if config.group not in columns:
-        raise ConfigError(
-            f"There is no column `{config.group}` of categories among those of {kind.name}, which "
-            f"retrieval.merge.group names. There are: {', '.join(columns) or 'none'}."
-        )
-    values, groups = np.unique(columns[config.group].codes, return_inverse=True)
+    groups, values = group_by(kind, config.group, setting="retrieval.merge.group")
     _refuse_shares(config, len(values), f"groups of {config.group}")
     return groups
 
