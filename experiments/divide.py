@@ -48,6 +48,8 @@ class Family:
     """The first one is what the others are held against."""
     baselines: tuple[str, ...]
     """Judged beside the first arm."""
+    one_split: bool = False
+    """Whether all seeds have the same split, so that the first one's baselines are those of all."""
     large: tuple[str, ...] = ()
     """Networks of which one run at a time fits into memory."""
 
@@ -57,6 +59,7 @@ FAMILIES = {
         {"ml1m_sequences": 5, "amazon_beauty_s3rec": 5},
         ("sasrec", "sasrec_bce", "sasrec_plus", "comirec", PROMPTLESS, "mmoe", "token", "inputs", STEERED),
         ("popularity", "bpr", "ials"),
+        one_split=True,
     ),
     "friends": Family(
         {"fb100_cornell": 3, "fb100_many": 1},
@@ -129,7 +132,8 @@ def settings(kind: str, name: str, arm: str, seed: int) -> Config:
     family = FAMILIES[kind]
     places = NETWORKS / f"{name}.toml", NETWORKS / f"{name.split('_', maxsplit=1)[0]}.toml"
     over = merge(read_page(ARMS / f"{kind}.toml"), read_page(ARMS / f"{arm}.toml"))
-    judged = {"evaluation": {"baselines": family.baselines if arm == family.arms[0] else ()}, "seed": seed}
+    asked = arm == family.arms[0] and not (family.one_split and seed)
+    judged = {"evaluation": {"baselines": family.baselines if asked else ()}, "seed": seed}
     return load_config(next(place for place in places if place.exists()), merge(over, judged))
 
 
@@ -156,7 +160,8 @@ def tables(name: str, by_arm: Results) -> list[str]:
     for title, values in PUBLISHED.get(name, {}).items():
         rows.append(f"| {title}, published | {' | '.join('' if one is None else f'{one:.4f}' for one in values)} | |")
     for baseline in runs[0].report["baselines"]:
-        rows.append(f"| {NAMES[baseline]} | {_cells(runs, METRICS, f'{baseline}/')} | |")
+        judged = [run for run in runs if baseline in run.report["baselines"]]
+        rows.append(f"| {NAMES[baseline]} | {_cells(judged, METRICS, f'{baseline}/')} | |")
     for arm, found in by_arm.items():
         seconds = np.median([run.report["seconds"]["train"] for run in found])
         rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
