@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from scipy.optimize import linear_sum_assignment
 
 import amity
-from amity.clustering import ClusteringConfig, Clusters
+from amity.clustering import ClusteringConfig, Clusters, divide_again
 from amity.clustering.kmeans import divide_points
 from amity.config import load_config
 from amity.errors import ConfigError
@@ -297,3 +297,25 @@ def test_a_library_that_is_missing_is_named_with_what_to_type(by: str, library: 
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigError, match=rf"needs {library}.*pip install 'amity\[clustering\]'"):
         divide(split_of(shop()), by=by)
+
+
+@given(st.integers(2, 6), st.permutations(range(6)), st.integers(0, 99))
+def test_the_same_groups_keep_their_numbers_however_k_means_numbers_them(count: int, order: list[int], seed: int):
+    of = np.concatenate([np.arange(count), np.random.default_rng(seed).integers(0, count, 60)]).astype(np.int32)
+    names = tuple(f"cluster {number}" for number in range(count))
+    renamed = np.argsort(np.argsort([order[number] for number in range(count)]))[of].astype(np.int32)
+    points = np.eye(count, dtype=np.float32)[of]
+    for before in (of, renamed):
+        again = divide_again(points, Clusters(before, names), balanced=False, seed=seed)
+        np.testing.assert_array_equal(again.of, before)
+
+
+@given(st.integers(2, 6), st.integers(0, 99), st.booleans())
+def test_clusters_that_are_made_again_hold_everybody_and_none_is_empty(count: int, seed: int, balanced: bool):
+    rng = np.random.default_rng(seed)
+    before = Clusters(np.append(np.arange(count), rng.integers(0, count, 40)).astype(np.int32), tuple("abcdef"[:count]))
+    again = divide_again(rng.standard_normal((40 + count, 4)), before, balanced=balanced, seed=seed)
+    assert again.names == before.names
+    assert again.sizes().sum() == 40 + count
+    assert again.sizes().min() > 0
+    assert not balanced or np.ptp(again.sizes()) <= 1

@@ -14,6 +14,7 @@ from amity import pipeline
 from amity.config import Config, load_config, merge
 from amity.encoder import Division
 from amity.errors import AmityError, ArtifactError, ConfigError
+from amity.retrieval import DividedRetriever
 
 BY_GROUP = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
 
@@ -76,6 +77,26 @@ def test_without_prompts_a_user_asks_every_cluster_with_one_vector(path: Path):
     embeddings = pipeline.open_run(path, until="embed").embeddings()
     assert embeddings.asking is None
     assert embeddings.intent is not None
+
+
+def test_clusters_that_are_made_again_are_those_that_indexes_and_judges_see(path: Path):
+    again = {"clustering": {"by": "eigenvectors", "count": 5, "again_every": 2}}
+    pipeline.run(path, config=settings(again))
+    work = pipeline.open_run(path, until="evaluate")
+    first, last = work.first_clusters(), work.clusters()
+    assert first.names == last.names
+    assert not np.array_equal(first.of, last.of)
+    assert last.sizes().min() > 0
+    assert work.report()["clusters"] == last.by_name()
+    retriever = work.retriever()
+    assert isinstance(retriever, DividedRetriever)
+    np.testing.assert_array_equal(retriever.index.clusters.of, last.of)
+
+
+def test_outside_a_run_clusters_are_not_made_again(finished: Path):
+    work = pipeline.open_run(finished, until="split")
+    with pytest.raises(ConfigError, match="Train by `amity run`"):
+        amity.train(work.split(), settings({"clustering": {"by": "eigenvectors", "count": 5, "again_every": 8}}))
 
 
 def test_what_is_learned_depends_on_the_clusters(path: Path):

@@ -1,6 +1,6 @@
 """Candidates to clusters: every candidate in exactly one, by train edges or by a column."""
 
 from amity.clustering.clusters import Clusters, open_clusters, save_clusters, undivided
-from amity.clustering.dividing import ClusteringConfig, divide
+from amity.clustering.dividing import ClusteringConfig, divide, divide_again
 
-__all__ = ["ClusteringConfig", "Clusters", "divide", "open_clusters", "save_clusters", "undivided"]
+__all__ = ["ClusteringConfig", "Clusters", "divide", "divide_again", "open_clusters", "save_clusters", "undivided"]

@@ -37,6 +37,10 @@ class Clusters:
         """How many candidates each cluster has."""
         return np.bincount(self.of, minlength=self.count)
 
+    def by_name(self) -> dict[str, int]:
+        """How many candidates each cluster has, by its name."""
+        return dict(zip(self.names, self.sizes().tolist(), strict=True))
+
     def members(self, cluster: int) -> Int64[ndarray, "members"]:
         """The positions of the candidates of one cluster, ascending."""
         return np.flatnonzero(self.of == cluster)

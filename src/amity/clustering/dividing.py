@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from jaxtyping import Float, Int32, Integer
 from numpy import ndarray
-from pydantic import PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from amity.clustering.clusters import Clusters, undivided
 from amity.clustering.columns import group_by_column
@@ -36,6 +36,8 @@ class ClusteringConfig(Section):
     """How many clusters k-means makes."""
     balanced: bool = False
     """Whether the clusters of k-means differ in size by at most one."""
+    again_every: NonNegativeInt = 0
+    """Steps of training after which k-means divides the candidates again, by what has been learned; 0 never does."""
     smallest: PositiveInt = 50
     """Communities, or values of a column, that have fewer members are merged into one cluster, `other`."""
     column: str = ""
@@ -54,6 +56,8 @@ class ClusteringConfig(Section):
             raise ValueError(f"`by` is {self.by!r}, so `{self.by}` must say which one")
         if self.balanced and self.by in NAMED:
             raise ValueError(f"only the clusters of k-means can be balanced, and `by` is {self.by!r}")
+        if self.again_every and self.by in (*NAMED, "none"):
+            raise ValueError(f"only the clusters of k-means can be made again, and `by` is {self.by!r}")
         return self
 
 
@@ -82,6 +86,23 @@ def divide(
         vectors = history_vectors(graph, config.word2vec, seed=seed)
     assert vectors is not None, "by eigenvectors or by a run, the caller brings the vectors"
     return _by_means(vectors, config, seed=seed)
+
+
+def divide_again(vectors: Float[ndarray, "candidates dim"], before: Clusters, *, balanced: bool, seed: int) -> Clusters:
+    """As many clusters by other vectors, each under the number of that one of before with which it shares most.
+
+    Numbers are given to the pairs that share most first. Where k-means leaves a group empty, all stays as it was.
+    """
+    groups, count = divide_points(vectors, before.count, balanced=balanced, seed=seed), before.count
+    if len(np.unique(groups)) < count:
+        return before
+    shared = np.bincount(groups * count + before.of, minlength=count * count).reshape(count, count)
+    number = np.empty(count, np.int32)
+    for _ in range(count):
+        group, old = np.unravel_index(shared.argmax(), shared.shape)
+        number[group] = old
+        shared[group], shared[:, old] = -1, -1
+    return Clusters(number[groups], before.names)
 
 
 def _by_means(vectors: Float[ndarray, "candidates dim"], config: ClusteringConfig, *, seed: int) -> Clusters:

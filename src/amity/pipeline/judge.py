@@ -51,7 +51,6 @@ class Judge:
     split: Split
     pool: Pool
     recipe: Recipe
-    clusters: Clusters
     seed: int
 
     @classmethod
@@ -60,7 +59,14 @@ class Judge:
         if recipe.clusters is None or recipe.clusters.count == 1:
             return None
         pool = draw_pool(split, recipe.training.validation_candidates, seed=seed)
-        return cls(split, pool, recipe, recipe.clusters, seed)
+        return cls(split, pool, recipe, seed)
+
+    @property
+    def clusters(self) -> Clusters:
+        """How the candidates are divided now."""
+        clusters = self.recipe.standing_clusters
+        assert clusters is not None
+        return clusters
 
     def ask(self, model: Model, config: EmbeddingConfig | None = None) -> Told:
         """What a model says: of all nodes where the pool holds all candidates, else of those who are in it alone.

@@ -33,7 +33,7 @@ from amity.pipeline.learning import learn
 from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
-from amity.pipeline.work import Work
+from amity.pipeline.work import TRAINED_CLUSTERS, Work
 from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
@@ -98,20 +98,28 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
     check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
-    return {"clusters": clusters.count, "sizes": dict(zip(clusters.names, clusters.sizes().tolist(), strict=True))}
+    return {"clusters": clusters.count, "sizes": clusters.by_name()}
 
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`split/`, `clusters.parquet` -> `model.safetensors`; goes on where the same training was interrupted."""
+    """`split/`, `clusters.parquet` -> `model.safetensors`, and the clusters that it ended with where they changed.
+
+    Training goes on where the same one was interrupted.
+    """
     run, wanted = work.run, purpose(work, "train")
     journal = Journal(run.path / CHECKPOINT, run.path / LOG)
     if run.noted("training") != wanted:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
         run.note("training", wanted)
-    model, calibration = learn(work.split(), work.config, work.clusters(), journal=journal)
+    split = work.split()
+    model, calibration, clusters = learn(split, work.config, work.first_clusters(), journal=journal)
     model.save(directory / "model.safetensors")
-    summary = {"parameters": sum(values.numel() for values in model.encoder.parameters())}
-    return summary if calibration is None else {**summary, "intent": calibration.to_json()}
+    summary: dict[str, Any] = {"parameters": sum(values.numel() for values in model.encoder.parameters())}
+    if calibration is not None:
+        summary["intent"] = calibration.to_json()
+    if work.config.clustering.again_every:
+        save_clusters(clusters, split.train.candidates, directory / TRAINED_CLUSTERS)
+    return summary
 
 
 def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -196,7 +204,7 @@ def _about(work: Work, *, seconds: float) -> dict[str, Any]:
             "evaluate": peak_memory_bytes(),
         },
         "ingestion": records["ingest"].summary,
-        "clusters": records["cluster"].summary["sizes"],
+        "clusters": work.clusters().by_name(),
         "config": work.config.model_dump(mode="json"),
     }
 

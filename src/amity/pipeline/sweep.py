@@ -24,6 +24,7 @@ from amity.graph import Adjacency
 from amity.graph.storage import save_adjacency
 from amity.log import read_metrics, say
 from amity.pipeline import verbs
+from amity.pipeline.learning import learn
 from amity.pipeline.running import bring_up_to_date, prepare
 from amity.pipeline.space import Space, Trial, read_space
 from amity.pipeline.stages import CHECKPOINT, LOG, STAGES, purpose, split_graph
@@ -141,7 +142,8 @@ def _train(field: Field, config: Config, folder: Path) -> float:
     score = place / "score.json"
     if not score.exists():
         place.mkdir(parents=True, exist_ok=True)
-        verbs.train(field.split, config, journal=Journal(place / CHECKPOINT, place / LOG))
+        clusters = verbs.cluster(field.split, config.clustering, seed=config.seed)
+        learn(field.split, config, clusters, journal=Journal(place / CHECKPOINT, place / LOG))
         found = [entry[VALID_RECALL] for entry in read_metrics(place / LOG) if VALID_RECALL in entry]
         if not found:
             raise ConfigError("Without a step there is no validation to judge by. Let `training.steps` be 1 or more.")

@@ -12,6 +12,7 @@ from amity.config import Config, load_config
 from amity.device import Device, check_device
 from amity.embedding import AtHand, EmbeddingConfig, Embeddings
 from amity.encoder import Model
+from amity.errors import ConfigError
 from amity.evaluation import Evaluation, EvaluationConfig
 from amity.graph import Graph
 from amity.ingestion import IngestionConfig
@@ -74,11 +75,18 @@ def train(
     Each cluster is a task; where none are given, the candidates are divided as `config.clustering` says. What is
     learned of which cluster is meant is calibrated on the validation part.
 
-    Raises `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an
+    Raises `ConfigError` where clusters are to be made again while training goes on, which only a run keeps,
+    `TrainingError` where training diverges, and `DeviceError` where the device is not there. With a journal, an
     interrupted training goes on where it was.
     """
     config = config or Config()
-    return learn(split, config, clusters or cluster(split, config.clustering, seed=config.seed), journal=journal)[0]
+    if config.clustering.again_every:
+        raise ConfigError(
+            f"Clusters are to be made again every {config.clustering.again_every} steps of training (`clustering."
+            "again_every`), and a model does not hold them. Train by `amity run`, or set it to 0."
+        )
+    divided = clusters or cluster(split, config.clustering, seed=config.seed)
+    return learn(split, config, divided, journal=journal).model
 
 
 def settle(

@@ -28,6 +28,9 @@ from amity.retrieval import (
 )
 from amity.splitting import Split, open_split
 
+TRAINED_CLUSTERS = "trained_clusters.parquet"
+"""What `train` leaves beside the model where candidates are divided again meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -50,10 +53,17 @@ class Work:
         self.run.verify("split")
         return open_split(self.run.path / "split", self.graph())
 
-    def clusters(self) -> Clusters:
-        """The division of the candidates."""
+    def first_clusters(self) -> Clusters:
+        """The division of the candidates that training begins with."""
         self.run.verify("cluster")
         return open_clusters(self.run.path / "clusters.parquet", self.graph().candidates)
+
+    def clusters(self) -> Clusters:
+        """The division that training ends with: the first one, unless candidates are divided again meanwhile."""
+        if not self.config.clustering.again_every:
+            return self.first_clusters()
+        self.run.verify("train")
+        return open_clusters(self.run.path / TRAINED_CLUSTERS, self.graph().candidates)
 
     def model(self) -> Model:
         """The trained model."""

@@ -46,7 +46,7 @@ def batch_maker(
     make = HistoryMaker.prepare(
         split,
         recipe.sampling,
-        recipe.clusters,
+        recipe.standing_clusters,
         length=encoder.config.sequence.length,
         seed=seed,
         one_cluster=encoder.prompted_inputs,

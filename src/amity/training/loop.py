@@ -4,23 +4,23 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
 from amity.encoder import Model
 from amity.log import JsonLines, Progress
-from amity.sampling import prefetch
 from amity.splitting import Split
 from amity.training.checkpoint import Standing, Trainable, load_checkpoint, save_checkpoint
 from amity.training.course import COURSES
 from amity.training.determinism import deterministic
 from amity.training.memory import kept_memory
 from amity.training.recipe import Recipe, TrainingConfig
+from amity.training.supply import Supply
 
 VALID_RECALL = "valid_recall"
 """Under what name the log keeps what a validation finds."""
@@ -60,7 +60,7 @@ def train_model(
     `ArtifactError` where the checkpoint is torn. A checkpoint of another training is said to be so, and not taken up.
     """
     settings, course = recipe.training, COURSES[recipe.encoder.kind]
-    model, trainable = course.start(split, recipe, seed=seed, device=device)
+    model, trainable = _start(split, recipe, seed=seed, device=device)
     fingerprint, standing = _fingerprint(split, model, recipe, seed) if journal else "", Standing()
     if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
@@ -69,11 +69,8 @@ def train_model(
     with (
         deterministic(device),
         kept_memory(),
-        prefetch(
-            course.batch_maker(split, model, recipe, seed=seed, device=device),
-            steps,
-            depth=recipe.sampling.prefetched,
-            workers=numba.get_num_threads(),
+        Supply(
+            partial(course.batch_maker, split, model, recipe, seed=seed, device=device), steps, model, recipe
         ) as batches,
         JsonLines(journal.log if journal else None, steps=standing.step) as log,
         Progress("train", total=end) as progress,
@@ -113,6 +110,14 @@ def last_step(settings: TrainingConfig, *, best_step: int) -> int:
     return min((step for step in validation_steps(settings) if step >= patience_ends), default=settings.steps)
 
 
+def _start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str) -> tuple[Model, Trainable]:
+    """An untrained model, and all that training changes: clusters too, where they are made again."""
+    model, trainable = COURSES[recipe.encoder.kind].start(split, recipe, seed=seed, device=device)
+    if recipe.redivision is not None:
+        trainable.modules.add_module("division", recipe.redivision)
+    return model, trainable
+
+
 def _judge(standing: Standing, score: float, trainable: Trainable) -> Standing:
     """Keep the parameters where validation finds more than ever."""
     if score <= standing.best_score:
@@ -132,6 +137,8 @@ def _fingerprint(split: Split, model: Model, recipe: Recipe, seed: int) -> str:
     digest = sha256(json.dumps([seed, *(record.model_dump(mode="json") for record in records)]).encode())
     if recipe.clusters is not None:
         digest.update(recipe.clusters.of.data)
+    if recipe.redivision is not None:
+        digest.update(str(recipe.redivision.every).encode())
     for values in COURSES[recipe.encoder.kind].learned_from(split):
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()

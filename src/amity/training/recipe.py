@@ -9,6 +9,7 @@ from amity.encoder import Division, EncoderConfig
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
 from amity.section import Section
+from amity.training.redivision import Redivision
 
 
 class TrainingConfig(Section):
@@ -51,7 +52,14 @@ class Recipe:
     objectives: ObjectivesConfig
     training: TrainingConfig
     clusters: Clusters | None = None
-    """How the candidates are divided; absent where they are not."""
+    """How the candidates are divided at first; absent where they are not."""
+    redivision: Redivision | None = None
+    """How they are divided anew while training goes on; absent where they stay as they are."""
+
+    @property
+    def standing_clusters(self) -> Clusters | None:
+        """How they are divided now."""
+        return self.clusters if self.redivision is None else self.redivision.clusters
 
     @property
     def division(self) -> Division:

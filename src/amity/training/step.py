@@ -47,7 +47,7 @@ def batch_maker(
     split: Split, model: Model, recipe: Recipe, *, seed: int, device: torch.device | str = "cpu"
 ) -> Callable[[int], tuple[Batch, Inputs]]:
     """What makes the batch of any step with the inputs of its nodes, these on the device."""
-    make = BatchMaker.prepare(split, recipe.sampling, recipe.clusters, seed=seed)
+    make = BatchMaker.prepare(split, recipe.sampling, recipe.standing_clusters, seed=seed)
     source = InputSource.of(model.transform, split.train).of_training()
 
     def make_with_inputs(step: int) -> tuple[Batch, Inputs]:
