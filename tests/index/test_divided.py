@@ -1,6 +1,7 @@
 """One index per cluster: together they find what one index finds, and what was written comes back."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from amity.graph import from_pairs
 from amity.graph.adjacency import Adjacency
 from amity.index import (
     DividedIndex,
+    Hits,
     IndexConfig,
     build_divided,
     build_index,
@@ -42,8 +44,27 @@ def build(kind: str = "exact", seed: int = 0) -> DividedIndex:
     return build_divided(vectors(seed=seed), division(seed=seed), IndexConfig(kind=kind, target_recall=0.5), seed=7)
 
 
-def barred(num_queries: int, size: int) -> Adjacency:
-    pairs = np.random.default_rng(2).integers(0, (num_queries, size), (num_queries * size // 3, 2))
+FILES = {
+    kind: IndexConfig.model_validate({"kind": kind, "target_recall": 0, kind: {"list_size": 20, "probes": 4}})
+    for kind in ("ivf", "ivfpq")
+}
+
+
+def build_files(items: np.ndarray, clusters: Clusters, kind: str, **section: int) -> DividedIndex:
+    """Inverted files, but for clusters of fewer than 40."""
+    config = FILES[kind].model_copy(update={kind: getattr(FILES[kind], kind).model_copy(update=section)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(divided, "EXACT_BELOW", 40)
+        return build_divided(items, clusters, config, seed=1)
+
+
+def best_of(lists: list[Hits], k: int) -> np.ndarray:
+    """The k best scores of all lists together."""
+    return -np.sort(-np.concatenate([hits.scores for hits in lists], axis=1), axis=1)[:, :k]
+
+
+def barred(num_queries: int, size: int, *, one_in: int = 3) -> Adjacency:
+    pairs = np.random.default_rng(2).integers(0, (num_queries, size), (num_queries * size // one_in, 2))
     whole = from_pairs(pairs[:, 0], pairs[:, 1], num_nodes=max(num_queries, size))
     return Adjacency(whole.indptr[: num_queries + 1], whole.indices)
 
@@ -72,7 +93,7 @@ def test_where_scores_compare_nobody_is_left_out_who_is_among_the_best_of_all(si
         items, asked = np.sign(items), np.sign(asked)
     index = build_divided(items, division(size, count), IndexConfig(), seed=1)
     terms = {"k": k, "excluded": excluded, "names": np.arange(6)}
-    full, short = (index.search([asked] * count, **terms, scores_compare=one) for one in (False, True))
+    full, short = (search([asked] * count, **terms) for search in (index.search, index.search_together))
     first, second = (
         -np.sort(-np.concatenate([hits.scores for hits in lists], axis=1), axis=1)[:, :k] for lists in (full, short)
     )
@@ -81,6 +102,87 @@ def test_where_scores_compare_nobody_is_left_out_who_is_among_the_best_of_all(si
     for one, other in zip(full, short, strict=True):
         kept = (one.scores > last) & np.isfinite(one.scores)
         np.testing.assert_array_equal(one.rows[kept], other.rows[kept])
+
+
+problems = given(
+    size=st.integers(5, 900),
+    count=st.integers(1, 5),
+    k=st.integers(1, 40),
+    kind=st.sampled_from(["ivf", "ivfpq"]),
+    levels=st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@problems
+def test_files_read_together_give_complete_lists_of_true_scores_without_the_excluded(size, count, k, kind, levels):
+    items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size, one_in=30)
+    items = np.sign(items) if levels else items
+    index = build_files(items, division(size, count), kind, probes=1)
+    lists = index.search_together([asked] * count, k=k, excluded=excluded, names=np.arange(6))
+    held = size - excluded.degrees()
+    assert (np.isfinite(best_of(lists, k)).sum(axis=1) == np.minimum(k, held)).all()
+    for cluster, hits in enumerate(lists):
+        for query, (rows, scores) in enumerate(zip(hits.rows, hits.scores, strict=True)):
+            found = rows[rows >= 0]
+            assert (index.clusters.of[found] == cluster).all()
+            assert len(set(found)) == len(found)
+            assert not set(found) & set(excluded.neighbors(query))
+            np.testing.assert_allclose(scores[: len(found)], items[found] @ asked[query], rtol=1e-5, atol=1e-5)
+            assert (np.diff(scores[: len(found)]) <= 0).all()
+
+
+@settings(deadline=None, max_examples=40)
+@problems
+def test_files_that_are_read_wholly_hold_the_best_of_all(size, count, k, kind, levels):
+    items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size, one_in=30)
+    if levels:
+        items, asked = np.sign(items), np.sign(asked)
+    whole = {"ivf": {"probes": 999}, "ivfpq": {"probes": 999, "rerank": 200}}[kind]
+    index = build_files(items, division(size, count), kind, **whole)
+    lists = index.search_together([asked] * count, k=k, excluded=excluded, names=np.arange(6))
+    exact = build_index(items, IndexConfig(), seed=1).search(asked, k=k, excluded=excluded)
+    np.testing.assert_allclose(best_of(lists, k), exact.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_read_together_find_nearly_all_whatever_the_order_of_the_clusters_and_the_company(kind):
+    items, asked, excluded, names = vectors(3000), vectors(40, seed=3), barred(40, 3000, one_in=100), np.arange(40)
+    index = build_files(items, division(3000, 4), kind, probes=40)
+    lists = index.search_together([asked] * 4, k=20, excluded=excluded, names=names)
+    exact = build_index(items, IndexConfig(), seed=1).search(asked, k=20, excluded=excluded)
+    assert (best_of(lists, 20) >= exact.scores[:, -1:]).mean() > 0.9
+    order = np.array([3, 1, 0, 2])
+    clusters = Clusters(np.argsort(order)[index.clusters.of].astype(np.int32), tuple("3102"))
+    turned = replace(index, clusters=clusters, parts=tuple(index.parts[one] for one in order))
+    other = turned.search_together([asked] * 4, k=20, excluded=excluded, names=names)
+    for place, cluster in enumerate(order):
+        np.testing.assert_array_equal(other[place].rows, lists[cluster].rows)
+    for one in (0, 17, 39):
+        chosen = np.array([one])
+        about = {"excluded": excluded.rows(chosen), "names": names[chosen]}
+        for alone, hits in zip(index.search_together([asked[chosen]] * 4, k=20, **about), lists, strict=True):
+            np.testing.assert_array_equal(alone.rows[0], hits.rows[one])
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_where_all_are_tied_every_file_answers_for_itself(kind):
+    index = build_files(np.ones((2000, 8), np.float32), division(2000, 4), kind)
+    about = {"k": 20, "excluded": nothing_excluded(30), "names": np.arange(30)}
+    together, alone = (search([np.ones((30, 8))] * 4, **about) for search in (index.search_together, index.search))
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_each_file_is_asked_with_vectors_of_its_own(kind):
+    items, clusters = vectors(3000), division(3000, 3)
+    asked = [vectors(30, seed=seed) for seed in (4, 5, 6)]
+    whole = {"ivf": {"probes": 999}, "ivfpq": {"probes": 999, "rerank": 20}}[kind]
+    index = build_files(items, clusters, kind, **whole)
+    lists = index.search_together(asked, k=20, excluded=nothing_excluded(30), names=np.arange(30))
+    scores = np.einsum("cqd,cd->qc", np.stack(asked)[clusters.of], items)
+    np.testing.assert_allclose(best_of(lists, 20), -np.sort(-scores, axis=1)[:, :20], rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,13 +89,18 @@ class ApproximateIndex:
         return keys
 
     def _fetch_counts(self, num_excluded: ndarray, k: int, widening: int) -> Int64[ndarray, "queries"]:
-        """How many candidates to fetch for each query, in few distinct numbers so that queries go together."""
-        spare = np.zeros(len(num_excluded), np.int64)
-        barred = num_excluded > 0
-        spare[barred] = 1 << np.ceil(np.log2(num_excluded[barred])).astype(np.int64)
-        return np.minimum(widening * self.config.fetch(k) + spare, len(self.vectors))
+        """How many candidates to fetch for each query."""
+        return np.minimum(widening * self.config.fetch(k) + room_for(num_excluded), len(self.vectors))
 
     def _propose(self, questions: Questions, k: int, count: int, widening: int) -> UInt64[ndarray, "queries k"]:
         effort = self.config.effort(self.proposer, count, widening)
         _, found = self.proposer.search(self.reduction.queries(questions.vectors), count, params=effort)
         return rank(questions, self.vectors, found, k=k)
+
+
+def room_for(num_excluded: Int64[ndarray, "queries"]) -> Int64[ndarray, "queries"]:
+    """How many more to fetch where so many are excluded; few distinct numbers, so that queries go together."""
+    room = np.zeros(len(num_excluded), np.int64)
+    barred = num_excluded > 0
+    room[barred] = 1 << np.ceil(np.log2(num_excluded[barred])).astype(np.int64)
+    return room

@@ -14,6 +14,7 @@ from amity.graph import Adjacency
 from amity.index.building import IndexConfig, build_index
 from amity.index.hits import NOBODY, Hits, Index
 from amity.index.masses import log_masses
+from amity.index.together import is_file, raise_best, search_files
 
 EXACT_BELOW = 4096
 """A cluster of fewer candidates is compared as a whole, whatever kind of index is asked for: that is quicker."""
@@ -59,29 +60,35 @@ class DividedIndex:
         """The mean of these shares, each cluster counted by its size."""
         return float(np.average([part.recall for part in self.parts], weights=self.clusters.sizes()))
 
-    def search(
-        self,
-        asked: Asked,
-        *,
-        k: int,
-        excluded: Adjacency,
-        names: Int64[ndarray, "queries"],
-        scores_compare: bool = False,
-    ) -> list[Hits]:
-        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`.
+    def search(self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"]) -> list[Hits]:
+        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`."""
+        return [
+            self._renumber(cluster, part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names))
+            for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True))
+        ]
 
-        Where the scores of all clusters compare, lists need not hold whoever is not among the k best of all: then a
-        cluster is searched for those alone who would change the k best of the clusters before it.
+    def search_together(
+        self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"]
+    ) -> list[Hits]:
+        """The same where the scores of all clusters compare: lists need not hold who is not among the k best of all.
+
+        Inverted files are read as if they were one. Every other cluster is then searched for those alone who would
+        change the k best so far.
         """
+        inside = [self._inside(cluster, excluded) for cluster in range(self.clusters.count)]
+        files = {place: part for place, part in enumerate(self.parts) if is_file(part)}
+        asking, barred = [asked[place] for place in files], [inside[place] for place in files]
+        found = search_files(list(files.values()), asking, barred, k=k, names=names)
+        lists = dict(zip(files, found, strict=True))
         best = np.full((len(names), k), -np.inf, np.float32)
-        lists = []
-        for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True)):
-            inside = self._inside(cluster, excluded)
-            hits = part.search(vectors, k=k, excluded=inside, names=names, floors=best.min(axis=1))
-            lists.append(self._renumber(cluster, hits))
-            if scores_compare:
-                best = np.partition(np.hstack([best, hits.scores]), k, axis=1)[:, k:]
-        return lists
+        for hits in found:
+            raise_best(best, hits.scores)
+        for place, part in enumerate(self.parts):
+            if place not in lists:
+                floors = best[:, -1]
+                lists[place] = part.search(asked[place], k=k, excluded=inside[place], names=names, floors=floors)
+                raise_best(best, lists[place].scores)
+        return [self._renumber(place, lists[place]) for place in range(self.clusters.count)]
 
     def deepen(
         self,

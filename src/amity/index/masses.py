@@ -38,10 +38,9 @@ def log_masses(
     listed = found.rows >= 0
     column = np.full(len(vectors), -1)
     column[sample] = np.arange(len(sample))
-    _leave_out(logits, np.nonzero(listed)[0], column[found.rows[listed]])
-    _leave_out(logits, excluded.sources(), column[excluded.indices])
     unseen = len(vectors) - excluded.degrees() - listed.sum(axis=1)
-    drawn = logits.isfinite().sum(dim=1).numpy()
+    drawn = len(sample) - _leave_out(logits, np.nonzero(listed)[0], column[found.rows[listed]])
+    drawn -= _leave_out(logits, excluded.sources(), column[excluded.indices])
     # Where the sample holds nobody unseen, its sum is -inf, and the scale does not matter.
     tail = _log_sum(logits) + np.log(np.maximum(unseen, 1) / np.maximum(drawn, 1))
     return np.logaddexp(_log_sum(torch.from_numpy(found.scores) / temperature), tail)
@@ -58,10 +57,11 @@ def _inner_products(queries: ndarray, items: ndarray) -> Float32[Tensor, "querie
     return first @ second.T
 
 
-def _leave_out(logits: Tensor, askers: ndarray, columns: ndarray) -> None:
-    """Take some candidates, by the columns in which they stand (-1: in none), from those of their queries."""
+def _leave_out(logits: Tensor, askers: ndarray, columns: ndarray) -> Int64[ndarray, "queries"]:
+    """Take some candidates, by the columns in which they stand (-1: in none), from those of their queries: how many."""
     inside = columns >= 0
     logits[torch.from_numpy(askers[inside]), torch.from_numpy(columns[inside])] = -torch.inf
+    return np.bincount(askers[inside], minlength=len(logits))
 
 
 def _log_sum(logits: Float32[Tensor, "queries items"]) -> Float64[ndarray, "queries"]:

@@ -69,7 +69,7 @@ def ask_for(
     longest = min(longest, len(index.clusters.of))
     depth = min(longest, max(SHORTEST, -(-ROOM * k // index.clusters.count)))
     if question.intent is None and all(way.is_plain for way in merges):
-        answers = _ask_plainly(index, question, depth=longest if index.kind == "exact" else depth, seed=seed)
+        answers = _ask_plainly(index, question, depth=depth, longest=longest, seed=seed)
     else:
         answers = ask(index, question, depth=depth, confidence=confidence, seed=seed)
     if answers.lists[0].rows.shape[1] == longest:
@@ -81,14 +81,9 @@ def ask_for(
     return replace(answers, lists=tuple(longer))
 
 
-def _ask_plainly(index: DividedIndex, question: Question, *, depth: int, seed: int) -> Answers:
-    """The same where scores compare and nothing weighs clusters: lists of exact indexes hold the best of all alone."""
+def _ask_plainly(index: DividedIndex, question: Question, *, depth: int, longest: int, seed: int) -> Answers:
+    """The same where scores compare and nothing weighs clusters: one search of all clusters, but for graphs."""
     equal = np.zeros((len(question.names), index.clusters.count))
-    found = index.search(
-        question.asked,
-        k=depth,
-        excluded=question.excluded,
-        names=question.names,
-        scores_compare=index.kind == "exact",
-    )
+    search, k = (index.search, depth) if index.kind == "hnsw" else (index.search_together, longest)
+    found = search(question.asked, k=k, excluded=question.excluded, names=question.names)
     return Answers(tuple(found), equal, equal, index.held(question.excluded), make_salts(seed, question.names))
