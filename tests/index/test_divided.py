@@ -185,6 +185,19 @@ def test_each_file_is_asked_with_vectors_of_its_own(kind):
     np.testing.assert_allclose(best_of(lists, 20), -np.sort(-scores, axis=1)[:, :20], rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_less_effort_finds_less_and_still_complete_lists(kind):
+    section = {"ef_search": 200, "m": 4} if kind == "hnsw" else {"probes": 30, "list_size": 20}
+    config = IndexConfig.model_validate({"kind": kind, "target_recall": 0, kind: section})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(divided, "EXACT_BELOW", 40)
+        index = build_divided(vectors(3000), division(3000), config, seed=1)
+    asked, excluded = [vectors(50, seed=3)] * 3, barred(50, 3000, one_in=100)
+    found = [index.search(asked, k=10, excluded=excluded, names=np.arange(50), effort=effort) for effort in (1.0, 0.02)]
+    assert best_of(found[1], 10).sum() < best_of(found[0], 10).sum()
+    assert all((hits.rows >= 0).all() for hits in found[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_index_may_stand_for_a_cluster(kind, monkeypatch):
     monkeypatch.setattr(divided, "EXACT_BELOW", 100)

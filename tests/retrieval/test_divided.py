@@ -12,7 +12,7 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import from_pairs
 from amity.graph.features import Category
-from amity.index import Hits, open_divided, save_divided
+from amity.index import Hits, IndexConfig, open_divided, save_divided
 from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended
 from amity.retrieval.asking import ask, ask_for
 from amity.retrieval.merging import merge
@@ -128,6 +128,16 @@ def test_short_lists_that_are_made_longer_give_what_long_ones_do(seed, k, by, al
     vectors, groups = embeddings.vectors[60:], np.zeros(400, np.int64)
     first, second = (merge(one, way, k=k, temperature=0.3, vectors=vectors, groups=groups) for one in (short, long))
     assert_alike(first.hits, second.hits, within=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+def test_approximate_indexes_asked_together_find_nearly_all(kind, monkeypatch):
+    monkeypatch.setattr("amity.index.divided.EXACT_BELOW", 100)
+    embeddings = embed(bipartite_graph(num_items=3000))
+    config = IndexConfig(kind=kind, target_recall=0)
+    divided = DividedRetriever.build(embeddings, divide(3000, 4), config).search(np.arange(60), k=50)
+    whole = Retriever.build(embeddings).search(np.arange(60), k=50)
+    assert (divided.scores >= whole.scores[:, -1:]).mean() > 0.95
 
 
 def test_several_merges_at_once_give_what_each_gives_alone():

@@ -1,6 +1,6 @@
 """Approximate search: faiss proposes candidates, and their true inner products rank them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import faiss
@@ -53,6 +53,12 @@ class ApproximateIndex:
     def vectors(self) -> Float[ndarray, "candidates dim"]:
         """What is searched."""
         return self.exact.vectors
+
+    def eased(self, effort: float) -> "ApproximateIndex":
+        """The same index, which reads only such a share of what it would."""
+        dial = "ef_search" if isinstance(self.config, HnswConfig) else "probes"
+        share = max(1, round(effort * getattr(self.config, dial)))
+        return replace(self, config=self.config.model_copy(update={dial: share}))
 
     def search(
         self,

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from amity.clustering import Clusters
 from amity.graph import Adjacency
+from amity.index.approximate import ApproximateIndex
 from amity.index.building import IndexConfig, build_index
 from amity.index.hits import NOBODY, Hits, Index
 from amity.index.masses import log_masses
@@ -60,11 +61,17 @@ class DividedIndex:
         """The mean of these shares, each cluster counted by its size."""
         return float(np.average([part.recall for part in self.parts], weights=self.clusters.sizes()))
 
-    def search(self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"]) -> list[Hits]:
-        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`."""
+    def search(
+        self, asked: Asked, *, k: int, excluded: Adjacency, names: Int64[ndarray, "queries"], effort: float = 1.0
+    ) -> list[Hits]:
+        """The k best positions in each cluster for each query, in the order of the clusters; else as `Index.search`.
+
+        The effort is the share that approximate indexes read of what they would: lists that are shorter need less.
+        """
+        parts = [part.eased(effort) if isinstance(part, ApproximateIndex) else part for part in self.parts]
         return [
             self._renumber(cluster, part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names))
-            for cluster, (part, vectors) in enumerate(zip(self.parts, asked, strict=True))
+            for cluster, (part, vectors) in enumerate(zip(parts, asked, strict=True))
         ]
 
     def search_together(

@@ -69,7 +69,7 @@ def ask_for(
     longest = min(longest, len(index.clusters.of))
     depth = min(longest, max(SHORTEST, -(-ROOM * k // index.clusters.count)))
     if question.intent is None and all(way.is_plain for way in merges):
-        answers = _ask_plainly(index, question, depth=depth, longest=longest, seed=seed)
+        answers = _ask_plainly(index, question, k=longest, depth=depth, seed=seed)
     else:
         answers = ask(index, question, depth=depth, confidence=confidence, seed=seed)
     if answers.lists[0].rows.shape[1] == longest:
@@ -81,9 +81,12 @@ def ask_for(
     return replace(answers, lists=tuple(longer))
 
 
-def _ask_plainly(index: DividedIndex, question: Question, *, depth: int, longest: int, seed: int) -> Answers:
-    """The same where scores compare and nothing weighs clusters: one search of all clusters, but for graphs."""
+def _ask_plainly(index: DividedIndex, question: Question, *, k: int, depth: int, seed: int) -> Answers:
+    """The same where scores compare and nothing weighs clusters: k of all together; of graphs short lists of each."""
     equal = np.zeros((len(question.names), index.clusters.count))
-    search, k = (index.search, depth) if index.kind == "hnsw" else (index.search_together, longest)
-    found = search(question.asked, k=k, excluded=question.excluded, names=question.names)
+    about = {"excluded": question.excluded, "names": question.names}
+    if index.kind == "hnsw":
+        found = index.search(question.asked, k=depth, effort=min(1.0, depth / k), **about)
+    else:
+        found = index.search_together(question.asked, k=k, **about)
     return Answers(tuple(found), equal, equal, index.held(question.excluded), make_salts(seed, question.names))
