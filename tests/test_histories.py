@@ -156,6 +156,13 @@ def test_interests_and_clusters_exclude_each_other(work: Work, tmp_path: Path):
         pipeline.run(tmp_path / "run", data, settings(encoder=encoder, clustering=clustering))
 
 
+@pytest.mark.parametrize("embedding", [{"message_pass": 0.5}, {"densification": {"neighbors": 3}}])
+def test_messages_that_nobody_would_hear_are_refused(work: Work, embedding: dict):
+    config = settings(embedding=embedding | {"spectral": {"dim": 0}})
+    with pytest.raises(ConfigError, match="A sequence encoder passes no messages"):
+        embed_graph(work.model(), work.split().train, None, config.embedding)
+
+
 def test_damage_that_could_not_be_felt_is_refused(work: Work):
     with pytest.raises(ConfigError, match="would seem to keep everything"):
         damaged_table(work, DamageConfig())

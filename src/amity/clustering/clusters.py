@@ -13,7 +13,9 @@ from amity.errors import ArtifactError
 from amity.graph import NodeKind, Vocabulary
 
 COLUMNS = ("id", "cluster", "name")
+"""Those of the file."""
 EVERYONE = "everyone"
+"""What the one cluster is called where nothing is divided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from amity.embedding.vectors import Embeddings, allot, open_embeddings
 from amity.encoder import GraphEncoder, InputSource, Model, SequenceEncoder
 from amity.encoder.densification import DensificationConfig, densify
 from amity.encoder.graph_encoder import GraphLayer
+from amity.errors import ConfigError
 from amity.graph import Adjacency, Graph, NodeKind
 from amity.log import Progress
 from amity.sampling import Histories, histories_of
@@ -89,7 +90,7 @@ def embed_graph(
 
     A sequence encoder passes no messages: who asks is told by the histories at hand, or those of the graph's own edges.
     A model with prompts gives with what each cluster is asked (`asking.npy`), one that has learned intent how likely
-    it is (`intent.npy`): see `Embeddings`.
+    it is (`intent.npy`): see `Embeddings`. Raises `ConfigError` where a sequence encoder is to pass messages.
     """
     config, at_hand, encoder = config or EmbeddingConfig(), at_hand or AtHand(), model.encoder
     fill = _filler(model, graph, config, torch.device(device), at_hand.histories)
@@ -125,6 +126,7 @@ def _filler(
 ) -> Fill:
     encoder = model.encoder
     if isinstance(encoder, SequenceEncoder):
+        _refuse_messages(config)
         told, there = histories or histories_of(graph), replace(model, encoder=copy.deepcopy(encoder).to(device))
         return lambda learned, _: fill_from_histories(there, graph, learned, told, config.chunk)
     means = _prepare(encoder, densify(graph, model.transform, config.densification), device)
@@ -144,6 +146,20 @@ def _spectral_rows(
     if "auto" in (config.power, config.share) or not (config.dim and config.share):
         return np.empty((graph.num_nodes, 0), np.float32)
     return (spectrum or find_leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
+
+
+def _refuse_messages(config: EmbeddingConfig) -> None:
+    """Raise `ConfigError` for messages, which those who are told by histories neither send nor hear."""
+    asked = {
+        "embedding.message_pass": config.message_pass,
+        "embedding.densification.neighbors": config.densification.neighbors,
+    }
+    for name, value in asked.items():
+        if value:
+            raise ConfigError(
+                f"A sequence encoder passes no messages, but `{name}` is {value:g}. Set it to 0, or `encoder.kind` to "
+                '"graph".'
+            )
 
 
 def _stand_beside(made: Embeddings, beside: Float32[ndarray, "nodes spectral"], config: SpectralConfig) -> None:
