@@ -189,7 +189,7 @@ def inside(by_arm: Results) -> list[str]:
     for arm, found in by_arm.items():
         reports = [run.report for run in found if "in_cluster" in run.report]
         if reports:
-            values = [[one["in_cluster"][name] for one in reports] for name in INSIDE]
+            values = [[one["in_cluster"][name]["value"] for one in reports] for name in INSIDE]
             values += [[one["intent"][name] for one in reports if "intent" in one] for name in measured]
             rows.append(f"| `{arm}` | {' | '.join(f'{np.mean(one):.3f}' if one else '' for one in values)} |")
     return ["", *head(["within the cluster", *INSIDE, *measured.values()]), *rows] if rows else []
