@@ -23,12 +23,16 @@ class Run(NamedTuple):
 
 
 def bring_up_to_date(runs: Sequence[Run], *, jobs: int) -> None:
-    """Run what has not been run yet, so many at a time, and print what is done; the first failure ends it."""
+    """Run what has not been run yet, so many at a time, and print what is done; after a failure no other begins."""
+    jobs, afresh = min(jobs, len(runs)), get_context("spawn")
     os.environ.update(dict.fromkeys(THREADS, str(max(1, (os.cpu_count() or 1) // jobs))))
-    afresh = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=afresh, initializer=log.set_silent, initargs=(True,)) as pool:
-        for task in as_completed([pool.submit(_bring_up_to_date, run) for run in runs]):
-            print(task.result(), flush=True)
+        try:
+            for task in as_completed([pool.submit(_bring_up_to_date, run) for run in runs]):
+                print(task.result(), flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _bring_up_to_date(run: Run) -> str:

@@ -156,11 +156,28 @@ def test_interests_and_clusters_exclude_each_other(work: Work, tmp_path: Path):
         pipeline.run(tmp_path / "run", data, settings(encoder=encoder, clustering=clustering))
 
 
+def test_items_are_divided_again_by_what_was_learned_of_them(tmp_path: Path):
+    clustering = {"by": "eigenvectors", "count": 3, "balanced": True, "again_every": 25}
+    path = tmp_path / "run"
+    data = tiny.write_sequences(tmp_path / "tables")
+    pipeline.run(path, data, settings(clustering=clustering, embedding={"spectral": {"dim": 0}}))
+    again = open_run(path, until="evaluate")
+    first, last = again.first_clusters(), again.clusters()
+    assert not np.array_equal(first.of, last.of)
+    assert np.ptp(last.sizes()) <= 1
+    vectors = again.embeddings().vectors[again.graph().candidates.rows]
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines, together = vectors @ vectors.T, last.of[:, None] == last.of
+    assert cosines[together].mean() > cosines[~together].mean() + 0.1
+
+
 @pytest.mark.parametrize("embedding", [{"message_pass": 0.5}, {"densification": {"neighbors": 3}}])
 def test_messages_that_nobody_would_hear_are_refused(work: Work, embedding: dict):
     config = settings(embedding=embedding | {"spectral": {"dim": 0}})
     with pytest.raises(ConfigError, match="A sequence encoder passes no messages"):
         embed_graph(work.model(), work.split().train, None, config.embedding)
+    with pytest.raises(ConfigError, match="A sequence encoder passes no messages"):
+        amity.train(work.split(), config)
 
 
 def test_damage_that_could_not_be_felt_is_refused(work: Work):

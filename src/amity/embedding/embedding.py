@@ -126,7 +126,7 @@ def _filler(
 ) -> Fill:
     encoder = model.encoder
     if isinstance(encoder, SequenceEncoder):
-        _refuse_messages(config)
+        refuse_messages(config)
         told, there = histories or histories_of(graph), replace(model, encoder=copy.deepcopy(encoder).to(device))
         return lambda learned, _: fill_from_histories(there, graph, learned, told, config.chunk)
     means = _prepare(encoder, densify(graph, model.transform, config.densification), device)
@@ -148,7 +148,7 @@ def _spectral_rows(
     return (spectrum or find_leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
 
 
-def _refuse_messages(config: EmbeddingConfig) -> None:
+def refuse_messages(config: EmbeddingConfig) -> None:
     """Raise `ConfigError` for messages, which those who are told by histories neither send nor hear."""
     asked = {
         "embedding.message_pass": config.message_pass,

@@ -1,6 +1,6 @@
 """Training, and what the validation part settles of what was learned: how far intent can be believed."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,6 +10,7 @@ from amity.clustering import ClusteringConfig, Clusters, divide_again
 from amity.config import Config
 from amity.device import check_device
 from amity.embedding import embed_graph
+from amity.embedding.embedding import refuse_messages
 from amity.embedding.histories import embed_nodes
 from amity.encoder import Model, SequenceEncoder
 from amity.evaluation.calibration import Calibration
@@ -20,7 +21,8 @@ from amity.splitting import Split
 from amity.training import Journal, Recipe, Redivision, train_model
 
 
-class Learnt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Trained:
     """What training leaves."""
 
     model: Model
@@ -30,8 +32,13 @@ class Learnt(NamedTuple):
     """How the candidates are divided in the end."""
 
 
-def learn(split: Split, config: Config, clusters: Clusters, *, journal: Journal | None = None) -> Learnt:
-    """A trained model, whose intent is calibrated."""
+def learn(split: Split, config: Config, clusters: Clusters, *, journal: Journal | None = None) -> Trained:
+    """A trained model, whose intent is calibrated.
+
+    Raises `ConfigError` for what embedding would refuse in the end.
+    """
+    if config.encoder.kind == "sequence":
+        refuse_messages(config.embedding)
     redivision = _redivision(split, config.clustering, clusters, seed=config.seed)
     recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters, redivision)
     validate, device = validation(split, recipe, seed=config.seed), check_device(config.device)
@@ -39,10 +46,10 @@ def learn(split: Split, config: Config, clusters: Clusters, *, journal: Journal 
     divided = clusters if redivision is None else redivision.clusters
     judge, intent = Judge.of(split, recipe, seed=config.seed), model.encoder.intent
     if judge is None or intent is None:
-        return Learnt(model, None, divided)
+        return Trained(model, None, divided)
     found = judge.calibrate(judge.ask(model))
     intent.cool(found.temperature)
-    return Learnt(model, found, divided)
+    return Trained(model, found, divided)
 
 
 def _redivision(split: Split, config: ClusteringConfig, clusters: Clusters, *, seed: int) -> Redivision | None:

@@ -34,7 +34,7 @@ from amity.pipeline.parts import evaluate_parts
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
 from amity.pipeline.work import TRAINED_CLUSTERS, Work
-from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, save_blend
+from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, group_by, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
@@ -97,12 +97,14 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     split, config = work.split(), work.config
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
     check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
+    if clusters.count > 1 and config.evaluation.exposure:
+        group_by(split.train.candidates, config.evaluation.exposure, setting="evaluation.exposure")
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
     return {"clusters": clusters.count, "sizes": clusters.by_name()}
 
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`split/`, `clusters.parquet` -> `model.safetensors`, and the clusters that it ended with where they changed.
+    """`split/`, `clusters.parquet` -> `model.safetensors`, and the last clusters where they are made again.
 
     Training goes on where the same one was interrupted.
     """
@@ -112,13 +114,14 @@ def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
         (run.path / CHECKPOINT).unlink(missing_ok=True)
         run.note("training", wanted)
     split = work.split()
-    model, calibration, clusters = learn(split, work.config, work.first_clusters(), journal=journal)
-    model.save(directory / "model.safetensors")
-    summary: dict[str, Any] = {"parameters": sum(values.numel() for values in model.encoder.parameters())}
-    if calibration is not None:
-        summary["intent"] = calibration.to_json()
+    trained = learn(split, work.config, work.first_clusters(), journal=journal)
+    trained.model.save(directory / "model.safetensors")
+    parameters = trained.model.encoder.parameters()
+    summary: dict[str, Any] = {"parameters": sum(values.numel() for values in parameters)}
+    if trained.calibration is not None:
+        summary["intent"] = trained.calibration.to_json()
     if work.config.clustering.again_every:
-        save_clusters(clusters, split.train.candidates, directory / TRAINED_CLUSTERS)
+        save_clusters(trained.clusters, split.train.candidates, directory / TRAINED_CLUSTERS)
     return summary
 
 
@@ -135,7 +138,7 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def index_vectors(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`embeddings/` -> `index/`; one per cluster of `clusters.parquet`, and how their answers compare."""
+    """`embeddings/` -> `index/`; one for each cluster that training ended with, and how their answers compare."""
     config, clusters, embeddings = work.config, work.clusters(), work.embeddings()
     about = {"seed": config.seed, "device": check_device(config.device)}
     if clusters.count == 1:

@@ -8,7 +8,7 @@ from amity.errors import ConfigError
 from amity.graph import Category, NodeKind
 
 UNKNOWN = "unknown"
-"""The group of those whose value is missing."""
+"""The group of those whose value is missing, or is called so."""
 
 
 def group_by(kind: NodeKind, name: str, *, setting: str) -> tuple[Int64[ndarray, "candidates"], tuple[str, ...]]:
@@ -22,6 +22,6 @@ def group_by(kind: NodeKind, name: str, *, setting: str) -> tuple[Int64[ndarray,
             f"There is no column `{name}` of categories among those of {kind.name}, which {setting} names. "
             f"There are: {', '.join(columns) or 'none'}."
         )
-    values, groups = np.unique(columns[name].codes, return_inverse=True)
-    called = (*columns[name].dictionary, UNKNOWN)  # A missing value is -1: the last one.
-    return groups, tuple(called[value] for value in values)
+    called = np.array([*columns[name].dictionary, UNKNOWN])  # A missing value is -1: the last one.
+    names, groups = np.unique(called[columns[name].codes], return_inverse=True)
+    return groups, tuple(names.tolist())

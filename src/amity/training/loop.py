@@ -114,6 +114,7 @@ def _start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | st
     """An untrained model, and all that training changes: clusters too, where they are made again."""
     model, trainable = COURSES[recipe.encoder.kind].start(split, recipe, seed=seed, device=device)
     if recipe.redivision is not None:
+        recipe.redivision.restart()
         trainable.modules.add_module("division", recipe.redivision)
     return model, trainable
 

@@ -19,13 +19,17 @@ class Redivision(nn.Module):
 
     def __init__(self, clusters: Clusters, divide: Divide, *, every: int) -> None:
         super().__init__()
-        self.names, self.divide, self.every = clusters.names, divide, every
+        self.first, self.divide, self.every = clusters, divide, every
         self.register_buffer("of", torch.from_numpy(clusters.of.copy()))
+
+    def restart(self) -> None:
+        """Go back to the clusters that there were first."""
+        self.of.copy_(torch.from_numpy(self.first.of.copy()))
 
     @property
     def clusters(self) -> Clusters:
         """How the candidates are divided now."""
-        return Clusters(self.of.numpy(force=True).copy(), self.names)
+        return Clusters(self.of.numpy(force=True).copy(), self.first.names)
 
     def segments(self, steps: range) -> Iterator[range]:
         """The steps between two divisions, one after the other."""

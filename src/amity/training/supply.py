@@ -9,15 +9,15 @@ from amity.encoder import Model
 from amity.sampling import prefetch
 from amity.training.recipe import Recipe
 
-BatchMaker = Callable[[], Callable[[int], Any]]
+Prepare = Callable[[], Callable[[int], Any]]
 """To what makes the batch of any step, under the clusters that stand when it is called."""
 
 
 class Supply:
     """What each of some steps learns from, in their order."""
 
-    def __init__(self, batch_maker: BatchMaker, steps: range, model: Model, recipe: Recipe) -> None:
-        self._batch_maker, self._steps, self._model, self._recipe = batch_maker, steps, model, recipe
+    def __init__(self, prepare: Prepare, steps: range, model: Model, recipe: Recipe) -> None:
+        self._prepare, self._steps, self._model, self._recipe = prepare, steps, model, recipe
         self._waited_s, self._batches = 0.0, self._supply()
 
     @property
@@ -41,7 +41,7 @@ class Supply:
             if redivision is not None:
                 redivision.begin(segment.start, self._model)
             depth, workers = self._recipe.sampling.prefetched, numba.get_num_threads()
-            with prefetch(self._batch_maker(), segment, depth=depth, workers=workers) as ready:
+            with prefetch(self._prepare(), segment, depth=depth, workers=workers) as ready:
                 for batch in ready:
                     self._waited_s = before_s + ready.waited_s
                     yield batch
