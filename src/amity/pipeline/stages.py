@@ -1,5 +1,6 @@
 """The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -168,7 +169,8 @@ def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
     graph, valid = retriever.embeddings.graph, split.valid
     blend, recall = fit_blend(retriever, graph, valid, config.retrieval.blend, seed=config.seed)
     save_blend(blend, directory / "blend.json")
-    return {"recommenders": list(blend.recommenders), "valid_recall": recall}
+    told = {"recommenders": list(blend.recommenders)}
+    return told if math.isnan(recall) else {**told, "valid_recall": recall}
 
 
 def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
