@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from scipy.optimize import linear_sum_assignment
 
 import amity
-from amity.clustering import ClusteringConfig, Clusters, divide_again
+from amity.clustering import ClusteringConfig, Clusters, divide_again, group_by_column
 from amity.clustering.kmeans import divide_points
 from amity.config import load_config
 from amity.errors import ConfigError
@@ -319,3 +319,9 @@ def test_clusters_that_are_made_again_hold_everybody_and_none_is_empty(count: in
     assert again.sizes().sum() == 40 + count
     assert again.sizes().min() > 0
     assert not balanced or np.ptp(again.sizes()) <= 1
+
+
+def test_a_value_that_is_called_unknown_is_one_group_with_those_that_are():
+    column = Category("school", np.array([0, 1, -1] * 2, np.int32), ("unknown", "b"))
+    groups, names = group_by_column(items_with(column).train.candidates, "school")
+    assert [names[group] for group in groups] == ["unknown", "b", "unknown"] * 2

@@ -13,7 +13,7 @@ from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import from_pairs
 from amity.graph.features import Category
 from amity.index import Hits, IndexConfig, open_divided, save_divided
-from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended, group_by
+from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended
 from amity.retrieval.asking import ask, ask_for
 from amity.retrieval.merging import merge
 from embedded import bipartite_graph, embed
@@ -192,13 +192,6 @@ def test_groups_of_a_column_get_their_share_and_strange_columns_are_refused(make
         replace(retriever, merge=MergeConfig(**fair | {"minimum_share": 0.3})).search(np.arange(3), k=5)
     with pytest.raises(ConfigError, match=r"3 clusters cannot each have 0.4"):
         replace(retriever, merge=MergeConfig(by="fair", minimum_share=0.4)).search(np.arange(3), k=5)
-
-
-def test_a_value_that_is_called_unknown_is_one_group_with_those_that_are(make_random_friend_graph):
-    column = Category("school", np.array([0, 1, -1] * 4, np.int32), ("unknown", "b"))
-    graph = make_random_friend_graph(12, 10, columns=(column,))
-    groups, names = group_by(graph.candidates, "school", setting="here")
-    assert [names[group] for group in groups] == ["unknown", "b", "unknown"] * 4
 
 
 def test_who_does_not_ask_in_training_is_refused_where_asking_was_learned():

@@ -20,7 +20,8 @@ from amity.pipeline.validation import validation
 from amity.retrieval import Confidence, DividedRetriever
 from amity.sampling import SamplingConfig, histories_before
 from amity.splitting import Split
-from amity.training import Journal, Recipe, TrainingConfig, loop, train_model
+from amity.training import Journal, Recipe, TrainingConfig, train_model
+from dying import Killed, dying
 
 STEPS, ITEMS = 12, 40
 
@@ -74,10 +75,6 @@ def test_the_same_seed_gives_the_same_parameters_and_another_others(split: Split
     assert not torch.equal(once["positions"], other["positions"])
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 @pytest.mark.parametrize("table", ["dense", "sparse"])
 @pytest.mark.parametrize("stop", [2, 6, 11])
 def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_one(
@@ -87,15 +84,9 @@ def test_a_resumed_training_ends_with_the_very_parameters_of_an_uninterrupted_on
         monkeypatch.setattr("amity.encoder.sequence_encoder.DENSE_ITEMS", 0)
     often = recipe(checkpoint_every_s=1e-9)
     expected = parameters(train_model(split, often, seed=1, validate=by_norm))
-    journal, save = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), loop.save_checkpoint
-
-    def save_or_die(path: Path, trainable, standing, **rest: str) -> None:
-        if standing.step == stop:
-            raise Killed
-        save(path, trainable, standing, **rest)
-
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", save_or_die)
+        dying(patch, at=stop)
         with pytest.raises(Killed):
             train_model(split, often, seed=1, validate=by_norm, journal=journal)
     assert_same(parameters(train_model(split, often, seed=1, validate=by_norm, journal=journal)), expected)

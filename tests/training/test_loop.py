@@ -17,10 +17,11 @@ from amity.graph import Category, Graph
 from amity.objectives import CcaSsgConfig, ObjectivesConfig, ViewsConfig
 from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
-from amity.training import Journal, Recipe, TrainingConfig, checkpoint, loop, train_model
+from amity.training import Journal, Recipe, TrainingConfig, train_model
 from amity.training.loop import last_step, validation_steps
 from amity.training.recipe import step_factor
 from amity.training.step import batch_maker
+from dying import Killed, dying
 from laws import EVERYWHERE
 
 STEPS = 12
@@ -118,22 +119,6 @@ def test_the_same_seed_gives_the_same_parameters_on_two_threads(split: Split, la
 def test_another_seed_gives_other_parameters(split: Split):
     once, other = (parameters(train_model(split, recipe(), seed=seed, validate=rising())) for seed in (3, 4))
     assert not torch.equal(once["tokens"], other["tokens"])
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def dying(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
-    """Let training die when it is about to write the checkpoint of that step."""
-    save = checkpoint.save_checkpoint
-
-    def save_or_die(path: Path, trainable: checkpoint.Trainable, standing: checkpoint.Standing, **rest: str) -> None:
-        if standing.step == at:
-            raise Killed
-        save(path, trainable, standing, **rest)
-
-    monkeypatch.setattr(loop, "save_checkpoint", save_or_die)
 
 
 def killed_and_continued(

@@ -13,7 +13,8 @@ from amity.graph import Graph
 from amity.objectives import ObjectivesConfig
 from amity.sampling import SamplingConfig
 from amity.splitting import Split, SplittingConfig, split_edges
-from amity.training import Journal, Recipe, Redivision, TrainingConfig, loop, train_model
+from amity.training import Journal, Recipe, Redivision, TrainingConfig, train_model
+from dying import Killed, dying
 
 PEOPLE, COUNT, STEPS = 120, 3, 12
 
@@ -91,25 +92,15 @@ def test_what_is_learned_afterwards_is_learned_in_the_new_clusters(split: Split)
     assert not torch.equal(once.ids.weight, other.ids.weight)
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 @pytest.mark.parametrize("stop", [4, 5, 6, 9, 10])
 def test_a_resumed_training_ends_with_the_clusters_and_parameters_of_an_uninterrupted_one(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ):
     whole = recipe()
     expected = train_model(split, whole, seed=1, validate=by_norm).encoder
-    journal, save = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), loop.save_checkpoint
-
-    def save_or_die(path, trainable, standing, **rest):
-        if standing.step == stop:
-            raise Killed
-        save(path, trainable, standing, **rest)
-
+    journal = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", save_or_die)
+        dying(patch, at=stop)
         with pytest.raises(Killed):
             train_model(split, recipe(), seed=1, validate=by_norm, journal=journal)
     continued = recipe()

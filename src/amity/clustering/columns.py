@@ -13,23 +13,25 @@ UNKNOWN = "unknown"
 """The group of those whose value is missing."""
 
 
-def group_by_column(kind: NodeKind, name: str) -> tuple[Integer[ndarray, "candidates"], list[str]]:
+def group_by_column(
+    kind: NodeKind, name: str, *, setting: str = "clustering.column"
+) -> tuple[Integer[ndarray, "candidates"], list[str]]:
     """The group of each node, and what the groups are called; of a bag counts the value that sorts first.
 
-    Raises `ConfigError` where there is no such column, or it is a vector.
+    Raises `ConfigError`, which names the setting, where there is no such column, or it is a vector.
     """
-    codes, values = _codes(_find(kind, name))
+    codes, values = _codes(_find(kind, name, setting))
     names = list(dict.fromkeys((*values, UNKNOWN)))
     return np.where(codes < 0, names.index(UNKNOWN), codes), names
 
 
-def _find(kind: NodeKind, name: str) -> Column:
+def _find(kind: NodeKind, name: str, setting: str) -> Column:
     columns = {column.name: column for column in kind.columns}
     if name in columns:
         return columns[name]
     near = difflib.get_close_matches(name, columns, n=1)
     hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(columns) or 'none'}."
-    raise ConfigError(f"The {kind.name} table has no column `{name}` to divide by (`clustering.column`). {hint}")
+    raise ConfigError(f"The {kind.name} table has no column `{name}` to group by, which {setting} names. {hint}")
 
 
 def _codes(column: Column) -> tuple[Integer[ndarray, "nodes"], tuple[str, ...]]:

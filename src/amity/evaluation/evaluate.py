@@ -51,7 +51,7 @@ class EvaluationConfig(Section):
     steering_queries: PositiveInt = 2000
     """How many queries that is judged by, at most."""
     exposure: str = ""
-    """A column of categories of the candidates: steering tells which share of all places each of its values gets."""
+    """A column of the candidates: steering tells which share of all places each of its values gets."""
     resamples: PositiveInt = 1000
     """Bootstrap samples behind every interval."""
     confidence: float = Field(default=0.95, gt=0, lt=1)

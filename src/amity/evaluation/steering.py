@@ -1,15 +1,17 @@
 """Steering: what accuracy, diversity and fairness become as intent counts for more or less."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Integer
 from numpy import ndarray
 
+from amity.clustering import group_by_column
 from amity.evaluation import metrics
 from amity.evaluation.evaluate import EvaluationConfig, choose_queries, of_lists
 from amity.evaluation.statistics import estimate
-from amity.retrieval import DividedRetriever, group_by
+from amity.retrieval import DividedRetriever
 from amity.retrieval.ranking import count_targets
 from amity.splitting import HeldOut
 
@@ -38,7 +40,8 @@ def steer(
     queries = choose_queries(held_out.truth, config.steering_queries, seed=seed)
     popularity = count_targets(graph.target.adjacency.indices, graph.num_nodes)[graph.candidates.rows]
     deciles = metrics.popularity_deciles(popularity, seed=seed)
-    groups = group_by(graph.candidates, config.exposure, setting="evaluation.exposure") if config.exposure else None
+    column = config.exposure
+    groups = group_by_column(graph.candidates, column, setting="evaluation.exposure") if column else None
     dials = [(by, alpha) for by in WAYS for alpha in config.steering]
     merges = [retriever.merge.model_copy(update={"by": by, "alpha": alpha}) for by, alpha in dials]
     found = retriever.search_by(merges, queries, k=length, known=held_out.known)
@@ -87,12 +90,14 @@ def _shares(
 
 
 def _exposure(
-    places: Int64[ndarray, "queries k"], groups: Int64[ndarray, "candidates"], names: tuple[str, ...]
+    places: Int64[ndarray, "queries k"], groups: Integer[ndarray, "candidates"], names: Sequence[str]
 ) -> dict[str, Any]:
     """Who gets the places of all lists, by group; and how unequally they fall on groups for the size of these."""
+    sizes = np.bincount(groups, minlength=len(names))
     shown = np.bincount(groups[places[places >= 0]], minlength=len(names))
-    gini = metrics.gini(shown / np.bincount(groups, minlength=len(names)))
+    held = sizes > 0
+    gini, shares = metrics.gini(shown[held] / sizes[held]), (shown / max(shown.sum(), 1)).tolist()
     return {
         f"gini_groups@{places.shape[1]}": None if np.isnan(gini) else gini,
-        "groups": dict(zip(names, (shown / max(shown.sum(), 1)).tolist(), strict=True)),
+        "groups": {name: share for name, share, some in zip(names, shares, held, strict=True) if some},
     }

@@ -1,47 +1,33 @@
 """The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from amity import __version__
-from amity.artifacts import Record, digest, peak_memory_bytes
-from amity.clustering import save_clusters
+from amity.artifacts import Record, digest
+from amity.clustering import group_by_column, save_clusters
 from amity.device import check_device
 from amity.embedding import AtHand, embed_graph
 from amity.errors import ArtifactError, ConfigError
-from amity.evaluation import (
-    evaluate,
-    evaluate_baselines,
-    fit_blend,
-    fit_confidence,
-    judge_clusters,
-    make_report,
-    negative_transfer,
-    steer,
-    write_per_query,
-    write_report,
-)
+from amity.evaluation import fit_blend, fit_confidence
 from amity.graph.storage import read_summary
 from amity.index import save_divided, save_index
-from amity.log import read_metrics, say
+from amity.log import say
 from amity.pipeline import verbs
 from amity.pipeline.learning import learn
-from amity.pipeline.parts import evaluate_parts
+from amity.pipeline.reporting import evaluate_lists
 from amity.pipeline.spectral import settle_spectral
 from amity.pipeline.validation import as_validated
-from amity.pipeline.work import TRAINED_CLUSTERS, Work
-from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, group_by, save_blend
+from amity.pipeline.work import LOG, TRAINED_CLUSTERS, Work
+from amity.retrieval import Confidence, DividedRetriever, Retriever, check_divided, save_blend
 from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
 
 CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.jsonl"
 UNASKED = ("skipped: identifier", "skipped: only nulls", "skipped: only missing values")
 """What ingestion says of columns that it leaves out of its own accord."""
 
@@ -99,7 +85,7 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
     check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
     if clusters.count > 1 and config.evaluation.exposure:
-        group_by(split.train.candidates, config.evaluation.exposure, setting="evaluation.exposure")
+        group_by_column(split.train.candidates, config.evaluation.exposure, setting="evaluation.exposure")
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
     return {"clusters": clusters.count, "sizes": clusters.by_name()}
 
@@ -171,47 +157,6 @@ def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
     save_blend(blend, directory / "blend.json")
     told = {"recommenders": list(blend.recommenders)}
     return told if math.isnan(recall) else {**told, "valid_recall": recall}
-
-
-def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`index/`, `blend.json`, `split/` -> `report.json`, `report.html`, `per_query.parquet`."""
-    start, config, seed = time.perf_counter(), work.config, work.config.seed
-    test, retriever = work.split().test, work.retriever(device=check_device(config.device))
-    graph, vectors = retriever.embeddings.graph, retriever.embeddings.vectors
-    recommender = work.recommender(retriever)
-    found = evaluate(recommender, graph, test, config.evaluation, seed=seed, vectors=vectors)
-    parts = evaluate_parts(work, retriever, recommender)
-    baselines = evaluate_baselines(graph, test, config.evaluation, seed=seed)
-    write_per_query(found, graph, test.truth, directory / "per_query.parquet", beside=parts | baselines)
-    report = make_report(found, baselines, graph, parts)
-    if isinstance(retriever, DividedRetriever) and config.evaluation.steering:
-        report["steering"] = steer(retriever, test, config.evaluation, seed=seed)
-    if isinstance(retriever, DividedRetriever):
-        report |= judge_clusters(retriever.embeddings, retriever.index, test, config.evaluation, seed=seed)
-        report["calibration"] = work.run.stages["train"].summary.get("intent", {})
-    headline = f"recall@{config.evaluation.headline}"
-    about = _about(work, seconds=time.perf_counter() - start)
-    history = read_metrics(work.run.path / LOG)
-    write_report({**about, **report, "negative_transfer": negative_transfer(history)}, directory, history)
-    return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
-
-
-def _about(work: Work, *, seconds: float) -> dict[str, Any]:
-    """What a report says of the run itself; the stage that writes it counts as far as it has come."""
-    records = {name: record for name, record in work.run.stages.items() if name != "evaluate"}
-    return {
-        "name": work.run.path.name,
-        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "index": {"kind": work.config.index.kind, **records["index"].summary},
-        "seconds": {**{name: one.seconds for name, one in records.items()}, "evaluate": round(seconds, 3)},
-        "peak_rss_bytes": {
-            **{name: one.peak_rss_bytes for name, one in records.items()},
-            "evaluate": peak_memory_bytes(),
-        },
-        "ingestion": records["ingest"].summary,
-        "clusters": work.clusters().by_name(),
-        "config": work.config.model_dump(mode="json"),
-    }
 
 
 LEARNING = ("seed", "sampling", "encoder", "objectives", "training")

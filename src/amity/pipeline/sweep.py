@@ -27,8 +27,8 @@ from amity.pipeline import verbs
 from amity.pipeline.learning import learn
 from amity.pipeline.running import bring_up_to_date, prepare
 from amity.pipeline.space import Space, Trial, read_space
-from amity.pipeline.stages import CHECKPOINT, LOG, STAGES, purpose, split_graph
-from amity.pipeline.work import Work
+from amity.pipeline.stages import CHECKPOINT, STAGES, purpose, split_graph
+from amity.pipeline.work import LOG, Work
 from amity.splitting import Split
 from amity.training import Journal
 from amity.training.loop import VALID_RECALL

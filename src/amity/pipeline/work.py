@@ -28,6 +28,8 @@ from amity.retrieval import (
 )
 from amity.splitting import Split, open_split
 
+LOG = "log.jsonl"
+"""What `train` tells of every step."""
 TRAINED_CLUSTERS = "trained_clusters.parquet"
 """What `train` leaves beside the model where candidates are divided again meanwhile."""
 

@@ -6,7 +6,6 @@ from amity.retrieval.candidates import Candidates
 from amity.retrieval.config import RetrievalConfig
 from amity.retrieval.divided import AnyRetriever, DividedRetriever, check_divided
 from amity.retrieval.explanation import Explanation, explain
-from amity.retrieval.groups import group_by
 from amity.retrieval.heuristics import HEURISTICS, HeuristicName, Recommender, heuristic
 from amity.retrieval.merging import MergeConfig
 from amity.retrieval.retriever import Retriever, top_k
@@ -28,7 +27,6 @@ __all__ = [
     "blended",
     "check_divided",
     "explain",
-    "group_by",
     "heuristic",
     "open_blend",
     "save_blend",

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from amity.clustering import Clusters
+from amity.clustering import Clusters, group_by_column
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, NodeKind
@@ -16,7 +16,6 @@ from amity.index import DividedIndex, Hits, IndexConfig, build_divided
 from amity.retrieval.asking import Confidence, Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.config import RetrievalConfig
-from amity.retrieval.groups import group_by
 from amity.retrieval.merging import MergeConfig, merge
 from amity.retrieval.quotas import quotas
 from amity.retrieval.retriever import Retriever, same_vectors
@@ -167,8 +166,9 @@ def groups_of(kind: NodeKind, config: MergeConfig, *, clusters: int) -> Int64[nd
     if not config.by_column:
         _refuse_shares(config, clusters, "clusters")
         return np.empty(0, np.int64)
-    groups, values = group_by(kind, config.group, setting="retrieval.merge.group")
-    _refuse_shares(config, len(values), f"groups of {config.group}")
+    groups, _ = group_by_column(kind, config.group, setting="retrieval.merge.group")
+    present, groups = np.unique(groups, return_inverse=True)
+    _refuse_shares(config, len(present), f"groups of {config.group}")
     return groups
 
 

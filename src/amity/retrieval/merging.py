@@ -38,7 +38,7 @@ class MergeConfig(Section):
     largest_share: float = Field(default=1.0, gt=0, le=1)
     """The share that it gives one at most, where the others can fill the list; rounded up."""
     group: str = ""
-    """A column of the candidates, of categories, whose values are the groups of `fair`; empty: the clusters are."""
+    """A column of the candidates whose values are the groups of `fair`; empty: the clusters are."""
     relevance: float = Field(default=1.0, ge=0, le=1)
     """How much the score counts against likeness to those who stand before, in maximal marginal relevance; 1 leaves
     lists as they are."""
