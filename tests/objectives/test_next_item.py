@@ -52,19 +52,20 @@ def test_the_softmax_is_its_formula_and_so_is_its_gradient(
 ):
     torch.manual_seed(seed)
     prompts = kinds if prompted else 1
-    given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((prompts, places, 4), (columns, 4), (places,))]
+    given_ = [torch.randn(*shape, dtype=torch.float64) for shape in ((prompts, places, 4), (columns, 4), (places, 4))]
     homes = torch.randint(prompts, (columns,)).sort().values
-    states, table, true = (one.requires_grad_() for one in given_)
+    states, table, targets = (one.requires_grad_() for one in given_)
     log_rates, masked = torch.randn(kinds, columns).double(), torch.rand(3, columns) < 0.3
     log_rates[torch.rand(kinds, columns) < 0.2] = torch.inf
-    clusters = torch.randint(kinds, (places,))
+    clusters = torch.randint(kinds, (places,)).sort().values
     owners = torch.randint(3, (places,))
-    found = softmax_loss(states, (table, homes), true, (log_rates, clusters), (masked, owners))
+    found = softmax_loss(states, (table, homes), targets, (log_rates, clusters), (masked, owners))
+    true = (states[clusters if prompted else 0, torch.arange(places)] * targets).sum(1)
     scores = torch.einsum("cpd,cd->pc", states[homes], table)
     others = ((scores - log_rates[clusters]).exp() * ~masked[owners]).sum(1)
     expected = -(true.exp() / (true.exp() + others)).log().mean()
     torch.testing.assert_close(found, expected)
-    gradients = (torch.autograd.grad(3 * loss, (states, table, true)) for loss in (found, expected))
+    gradients = (torch.autograd.grad(3 * loss, (states, table, targets)) for loss in (found, expected))
     for ours, oracle in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, oracle)
 
@@ -72,12 +73,12 @@ def test_the_softmax_is_its_formula_and_so_is_its_gradient(
 def test_places_beyond_what_is_computed_at_once_count():
     torch.manual_seed(0)
     states, table = torch.randn(1, 3 * AT_ONCE + 5, 4), (torch.randn(9, 4), torch.zeros(9, dtype=torch.int64))
-    true = torch.randn(states.shape[1])
-    nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(true), dtype=torch.int64)
+    targets = torch.randn(states.shape[1], 4)
+    nothing = torch.zeros(1, 9, dtype=torch.bool), torch.zeros(len(targets), dtype=torch.int64)
     rates = torch.zeros(1, 9), nothing[1]
-    whole = softmax_loss(states, table, true, rates, nothing)
+    whole = softmax_loss(states, table, targets, rates, nothing)
     one = (rates[0], rates[1][:1]), (nothing[0], nothing[1][:1])
-    each = [softmax_loss(states[:, i : i + 1], table, true[i : i + 1], *one) for i in range(len(true))]
+    each = [softmax_loss(states[:, i : i + 1], table, targets[i : i + 1], *one) for i in range(len(targets))]
     torch.testing.assert_close(whole, torch.stack(each).mean())
 
 

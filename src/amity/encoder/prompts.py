@@ -28,6 +28,8 @@ class PromptsConfig(Section):
     that all clusters share. Without clusters there are no prompts."""
     at: Literal["head", "inputs"] = "head"
     """Whether prompts change the finished code, or, as published and for the sequence encoder alone, what enters it."""
+    hidden: PositiveInt = 16
+    """Width between the two maps W₁ and W₂ behind the encoder: all that K clusters ask passes through it."""
     experts: PositiveInt = 4
     """Experts of `mmoe`."""
 
@@ -54,16 +56,16 @@ class ProductHead(nn.Module):
     the second term would be no more than a diagonal metric for each cluster.
     """
 
-    def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
+    def __init__(self, clusters: int, dim: int, *, hidden: int, generator: Generator) -> None:
         super().__init__()
         self.prompts = nn.Parameter(torch.ones(clusters, dim))
-        self.inner = matrix(dim, dim, generator=generator)
-        self.outer = nn.Parameter(torch.zeros(dim, dim))
+        self.inner = matrix(dim, hidden, generator=generator)
+        self.outer = nn.Parameter(torch.zeros(hidden, dim))
 
     def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
         """The codes with which queries ask every cluster."""
-        prompted = codes * self.prompts[:, None]
-        return prompted + relu(prompted @ self.inner) @ self.outer
+        inner = self.prompts[:, :, None] * self.inner
+        return codes * self.prompts[:, None] + relu(codes @ inner) @ self.outer
 
 
 class TokenHead(nn.Module):
@@ -72,11 +74,11 @@ class TokenHead(nn.Module):
     What W₁ would make of a token that is concatenated with the code is itself such a vector.
     """
 
-    def __init__(self, clusters: int, dim: int, *, generator: Generator) -> None:
+    def __init__(self, clusters: int, dim: int, *, hidden: int, generator: Generator) -> None:
         super().__init__()
-        self.inner = matrix(dim, dim, generator=generator)
-        self.tokens = nn.Parameter(torch.randn(clusters, dim, generator=generator) * TOKEN_SCALE)
-        self.outer = nn.Parameter(torch.zeros(dim, dim))
+        self.inner = matrix(dim, hidden, generator=generator)
+        self.tokens = nn.Parameter(torch.randn(clusters, hidden, generator=generator) * TOKEN_SCALE)
+        self.outer = nn.Parameter(torch.zeros(hidden, dim))
 
     def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
         """The codes with which queries ask every cluster."""
@@ -91,16 +93,16 @@ class ExpertsHead(nn.Module):
     Its eq. 6 and 7, beside the code itself.
     """
 
-    def __init__(self, clusters: int, dim: int, *, experts: int, generator: Generator) -> None:
+    def __init__(self, clusters: int, dim: int, *, hidden: int, experts: int, generator: Generator) -> None:
         super().__init__()
-        self.inner = nn.Parameter(torch.stack([matrix(dim, dim, generator=generator).data for _ in range(experts)]))
-        self.outer = nn.Parameter(torch.zeros(experts, dim, dim))
+        self.inner = nn.Parameter(torch.stack([matrix(dim, hidden, generator=generator).data for _ in range(experts)]))
+        self.outer = nn.Parameter(torch.zeros(experts, hidden, dim))
         self.gates = nn.Parameter(torch.zeros(clusters, dim, experts))
 
     def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
         """The codes with which queries ask every cluster."""
         weights = torch.einsum("qd,kdm->kqm", codes, self.gates).softmax(-1)
-        said = torch.einsum("mqd,mde->mqe", relu(codes @ self.inner), self.outer)
+        said = relu(codes @ self.inner) @ self.outer
         return codes + torch.einsum("kqm,mqe->kqe", weights, said)
 
 
@@ -158,8 +160,9 @@ def make_prompts(
             'A mixture of experts stands behind the encoder (`encoder.prompts.kind` is "mmoe"), but '
             '`encoder.prompts.at` is "inputs". Set it to "head".'
         )
+    hidden = config.hidden
     if config.kind == "mmoe":
-        return ExpertsHead(clusters, dim, experts=config.experts, generator=generator)
+        return ExpertsHead(clusters, dim, hidden=hidden, experts=config.experts, generator=generator)
     if config.at == "inputs":
         return {"product": ProductInputs, "token": TokenInputs}[config.kind](clusters, dim)
-    return {"product": ProductHead, "token": TokenHead}[config.kind](clusters, dim, generator=generator)
+    return {"product": ProductHead, "token": TokenHead}[config.kind](clusters, dim, hidden=hidden, generator=generator)

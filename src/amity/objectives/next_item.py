@@ -16,7 +16,7 @@ from amity.objectives.multitask import ObjectivesConfig
 from amity.objectives.step import generator_of
 from amity.sampling import HistoryBatch
 
-AT_ONCE = 128
+AT_ONCE = 256
 """Places whose scores are in memory at once: those of 4,000 columns stay in the cache."""
 
 
@@ -64,21 +64,19 @@ class NextItem(nn.Module):
         places: "Places",
         seed: int,
     ) -> Float[Tensor, ""]:
-        device, config, targets = asking.device, self.config.retrieval, encoder.vectors_of(places.targets)
+        device, config = asking.device, self.config.retrieval
+        targets = encoder.vectors_of(places.targets) / config.temperature
+        columns = encoder.vectors_of(torch.from_numpy(batch.columns).to(device)) / config.temperature
         states = asking if encoder.pooling is None else nearest_interests(asking, targets)[None]
-        own = states[places.clusters if len(states) > 1 else 0, torch.arange(len(targets), device=device)]
-        columns = encoder.vectors_of(torch.from_numpy(batch.columns).to(device))
         masked, owners = torch.from_numpy(batch.masked).to(device), places.owners
-        true = (own * targets).sum(1) / config.temperature
         if config.loss == "bce":
             drawn = torch.randint(len(columns), owners.shape, generator=generator_of(seed, "negatives")).to(device)
-            false = (own * columns[drawn]).sum(1) / config.temperature
+            true, false = (torch.linalg.vecdot(states[0], against) for against in (targets, columns[drawn]))
             return bce_loss(true, false, masked[owners, drawn])
         log_rates = torch.from_numpy(batch.log_rates).to(device)
         log_rates = log_rates if config.logq else torch.where(log_rates.isinf(), log_rates, 0.0)
         homes = torch.from_numpy(batch.homes if len(states) > 1 else np.zeros_like(batch.homes)).to(device)
-        rates, taken = (log_rates, places.clusters), (masked, owners)
-        return softmax_loss(states / config.temperature, (columns, homes), true, rates, taken)
+        return softmax_loss(states, (columns, homes), targets, (log_rates, places.clusters), (masked, owners))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Places:
     targets: Int64[Tensor, "places"]
     """What follows each of them."""
     clusters: Int64[Tensor, "places"]
-    """In which cluster that is."""
+    """In which cluster that is, ascending."""
     owners: Int64[Tensor, "places"]
     """Whose history it is, a row of the batch."""
 
@@ -100,7 +98,7 @@ def learned_codes(
     prompted: Int64[Tensor, "histories"] | None,
     generator: Generator | None,
 ) -> tuple[Float[Tensor, "places *interests dim"], Places]:
-    """The code, or the codes of all interests, at each place that is learned from.
+    """The code, or the codes of all interests, at each place that is learned from, one cluster after another.
 
     Each history may be prompted for a cluster at the inputs.
     """
@@ -112,8 +110,9 @@ def learned_codes(
         reached = encoder.reach(items[rows, places].to(device), clusters=clusters, generator=generator)
         codes.append(reached[(targets[rows, places] >= 0).to(device)])
     owners, places = (targets >= 0).nonzero(as_tuple=True)
-    clusters = torch.from_numpy(batch.clusters)[owners, places]
-    return torch.cat(codes), Places(*(one.to(device) for one in (targets[owners, places], clusters, owners)))
+    clusters, order = torch.from_numpy(batch.clusters)[owners, places].sort(stable=True)
+    learned = (targets[owners, places][order], clusters, owners[order])
+    return torch.cat(codes)[order.to(device)], Places(*(one.to(device) for one in learned))
 
 
 def nearest_interests(
@@ -127,21 +126,21 @@ def nearest_interests(
 def softmax_loss(
     states: Float[Tensor, "prompts places dim"],
     columns: tuple[Float[Tensor, "columns dim"], Int64[Tensor, "columns"]],
-    true: Float[Tensor, "places"],
+    targets: Float[Tensor, "places dim"],
     log_rates: tuple[Float[Tensor, "clusters columns"], Int64[Tensor, "places"]],
     taken: tuple[Bool[Tensor, "histories columns"], Int64[Tensor, "places"]],
 ) -> Float[Tensor, ""]:
-    """The mean softmax cross-entropy of what came next, whose scores s are `true`, among columns.
+    """The mean softmax cross-entropy of what came next, the targets t, among columns c.
 
-        -log exp(s) / (exp(s) + Σ_{c not taken} exp(h_c · c - log r_c))
+        -log exp(h · t) / (exp(h · t) + Σ_{c not taken} exp(h_c · c - log r_c))
 
-    `columns` are vectors, and for each, ascending, which of the states h meets it. `log_rates` is log r, how often a
-    column is drawn, for each cluster, and the cluster of each place: with all candidates as columns r is 1 and the
-    softmax whole, and with some its sum is right in the mean; a column whose r is infinite plays no part. `taken` says
-    which columns each history holds, and whose history each place is of; what came next is itself of the history, so
-    that its own column never stands against it.
+    `columns` are vectors, and for each, ascending, which of the states h meets it; a target meets that of its cluster.
+    `log_rates` is log r, how often a column is drawn, for each cluster, and the cluster of each place, ascending: with
+    all candidates as columns r is 1 and the softmax whole, and with some its sum is right in the mean; a column whose r
+    is infinite plays no part. `taken` says which columns each history holds, and whose history each place is of; what
+    came next is itself of the history, so that its own column never stands against it.
     """
-    return _Softmax.apply(states, columns[0], true, columns[1], -log_rates[0], log_rates[1], *taken)  # pyright: ignore[reportReturnType]
+    return _Softmax.apply(states, columns[0], targets, columns[1], -log_rates[0], log_rates[1], *taken)  # pyright: ignore[reportReturnType]
 
 
 class _Softmax(torch.autograd.Function):
@@ -151,29 +150,35 @@ class _Softmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, columns: Tensor, true: Tensor, homes: Tensor, *rest: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, states: Tensor, columns: Tensor, targets: Tensor, homes: Tensor, *rest: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         shifts, clusters, masked, owners = rest
-        by_states, by_columns, by_true = torch.empty_like(states), torch.zeros_like(columns), torch.empty_like(true)
-        loss = true.new_zeros(())
-        for shift, seen, groups in _of_clusters(shifts, clusters):
-            table, gradient = columns[seen], torch.zeros_like(columns[seen])
-            parts = _parts(homes[seen], len(states))
+        gradients = torch.empty_like(states), torch.zeros_like(columns), torch.empty_like(targets)
+        loss, count = targets.new_zeros(()), max(len(targets), 1)
+        for cluster, seen, groups in _of_clusters(shifts, clusters):
+            table, by_table = columns[seen], torch.zeros_like(columns[seen])
+            parts, shift = _parts(homes[seen], len(states)), shifts[cluster, seen]
+            home = cluster if len(states) > 1 else 0
             for rows in groups:
-                known = masked[owners[rows]][:, seen]
-                scores = shift[seen].repeat(len(known), 1)
-                for asking, part in zip(states, parts, strict=True):
-                    scores[:, part].addmm_(asking[rows], table[part].T)
-                scores.masked_fill_(known, -torch.inf)
-                totals = torch.logaddexp(true[rows], scores.logsumexp(1))
-                loss += (totals - true[rows]).sum()
-                chances = scores.sub_(totals[:, None]).exp_()
+                asking, known = states[:, rows], masked[owners[rows]][:, seen]
+                true = torch.linalg.vecdot(asking[home], targets[rows])
+                scores = torch.cat([shift.expand(len(known), -1), true[:, None]], dim=1)
                 for prompt, part in enumerate(parts):
-                    by_states[prompt, rows] = chances[:, part] @ table[part]
-                    gradient[part].addmm_(chances[:, part].T, states[prompt, rows])
-                by_true[rows] = (true[rows] - totals).exp() - 1
-            by_columns[seen] += gradient
-        count = max(len(true), 1)
-        ctx.save_for_backward(*(gradient / count for gradient in (by_states, by_columns, by_true)))
+                    scores[:, part].addmm_(asking[prompt], table[part].T)
+                scores[:, :-1].masked_fill_(known, -torch.inf)
+                peaks = scores.amax(1)
+                chances = scores.sub_(peaks[:, None]).exp_()
+                sums = chances.sum(1)
+                loss += (sums.log() + peaks - true).sum()
+                shares = 1 / (sums * count)
+                asking, by_true = asking * shares[:, None], chances[:, -1] * shares - 1 / count
+                for prompt, part in enumerate(parts):
+                    torch.mm(chances[:, part], table[part], out=gradients[0][prompt, rows])
+                    by_table[part].addmm_(chances[:, part].T, asking[prompt])
+                gradients[0][:, rows] *= shares[:, None]
+                gradients[0][home, rows].addcmul_(by_true[:, None], targets[rows])
+                gradients[2][rows] = by_true[:, None] * states[home, rows]
+            gradients[1][seen] += by_table
+        ctx.save_for_backward(*gradients)
         return loss / count
 
     @staticmethod
@@ -187,20 +192,13 @@ def _parts(homes: Tensor, count: int) -> list[slice]:
     return [slice(*bounds) for bounds in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-Rows = slice | Tensor
-
-
-def _of_clusters(shifts: Tensor, clusters: Tensor) -> Iterator[tuple[Tensor, Rows, Iterable[Rows]]]:
-    """For each cluster what is added to its scores, the columns it sees, and its places, a few at a time."""
-    if len(shifts) == 1:
-        starts = range(0, len(clusters), AT_ONCE)
-        yield shifts[0], slice(None), (slice(first, first + AT_ONCE) for first in starts)
-        return
-    sizes = torch.bincount(clusters, minlength=len(shifts)).tolist()
-    for shift, places in zip(shifts, clusters.argsort(stable=True).split(sizes), strict=True):
-        finite = shift.isfinite()
-        seen = slice(None) if finite.all() else finite.nonzero()[:, 0]
-        yield shift, seen, places.split(AT_ONCE) if len(places) else ()
+def _of_clusters(shifts: Tensor, clusters: Tensor) -> Iterator[tuple[int, slice | Tensor, Iterator[slice]]]:
+    """Each cluster, the columns that it sees, and its places, a few at a time."""
+    for cluster, places in enumerate(_parts(clusters, len(shifts))):
+        finite = shifts[cluster].isfinite()
+        starts = range(places.start, places.stop, AT_ONCE)
+        groups = (slice(first, min(first + AT_ONCE, places.stop)) for first in starts)
+        yield cluster, slice(None) if finite.all() else finite.nonzero()[:, 0], groups
 
 
 def bce_loss(
