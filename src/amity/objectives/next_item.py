@@ -1,6 +1,6 @@
 """Retrieval from histories: at each place the item that comes next, against items that were never taken."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
