@@ -38,3 +38,15 @@ def test_a_gpu_embeds_and_finds_what_the_cpu_does(tmp_path: Path):
     queries = np.arange(20)
     found, expected = (one.search(queries, k=5) for one in (work.retriever(), amity.Retriever.build(on_cpu)))
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-5)
+
+
+@WITH_GPU
+def test_a_gpu_learns_clusters_divides_again_and_asks_each_as_the_cpu_does(tmp_path: Path):
+    dividing = {"clustering": {"by": "eigenvectors", "count": 3, "again_every": 4}}
+    config = load_config(flags={**FLAGS, **dividing, "device": "cuda"})
+    amity.run(tmp_path / "run", write_tables(tmp_path / "data"), config)
+    work = open_run(tmp_path / "run", until="embed")
+    on_cpu = amity.embed(work.model(), work.split().train, work.embedding())
+    assert on_cpu.asking is not None
+    np.testing.assert_allclose(work.embeddings().asking, on_cpu.asking, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(work.embeddings().intent, on_cpu.intent, rtol=1e-4, atol=1e-5)

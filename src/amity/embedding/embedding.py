@@ -188,7 +188,7 @@ def fill_vectors(
     with Progress("embed", total=(len(layers) + 1) * graph.num_nodes) as progress:
         told = storage.new("told0")
         for first, last in _chunks(graph.num_nodes, chunk, progress):
-            states = encoder.encode_inputs(source.gather(np.arange(first, last)))
+            states = encoder.encode_inputs(source.gather(np.arange(first, last)).to(encoder.device)).cpu()
             between.keep(first, states, 0)
             told.write(first, last, way.tell(layers[0], states, first))
         for number, layer in enumerate(layers[:-1], 1):

@@ -42,7 +42,7 @@ def codes_after(
 
     With a cluster they are prompted for it at the inputs, if prompts are there.
     """
-    device, length = encoder.positions.device, encoder.config.sequence.length
+    device, length = encoder.device, encoder.config.sequence.length
     interests = (encoder.num_asked,) if encoder.pooling is not None else ()
     codes = torch.zeros(len(queries), *interests, encoder.dim)
     order = np.argsort(histories.lengths()[queries], kind="stable")
@@ -96,7 +96,7 @@ def _of_candidates(model: Model, graph: Graph, nodes: Int64[ndarray, "nodes"]) -
     encoder, candidates = model.encoder, graph.candidates
     assert isinstance(encoder, SequenceEncoder)
     check_items(model.transform, graph)
-    device, vectors = encoder.positions.device, np.zeros((len(nodes), encoder.dim), np.float32)
+    device, vectors = encoder.device, np.zeros((len(nodes), encoder.dim), np.float32)
     found = np.flatnonzero((nodes >= candidates.first) & (nodes < candidates.first + candidates.count))
     items = torch.from_numpy(nodes[found] - candidates.first).to(device)
     degrees = torch.from_numpy(graph.messages.degrees_of(nodes[found]).astype(np.float32)).to(device)

@@ -46,6 +46,7 @@ class Learned:
     def write(self, first: int, codes: Float[Tensor, "chunk dim"], degrees: Float32[Tensor, "chunk"]) -> None:
         """Write all that follows from the codes of the nodes from `first` on."""
         encoder = self.encoder
+        codes, degrees = codes.to(encoder.device), degrees.to(encoder.device)
         self.vectors.write(first, first + len(codes), encoder.stretch(encoder.scale(codes), degrees).cpu())
         inside, places = self._asking_among(first, len(codes))
         if not len(places):

@@ -29,6 +29,11 @@ class AskingEncoder(nn.Module):
         return self.config.dim
 
     @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return next(self.parameters()).device
+
+    @property
     def prompted_inputs(self) -> bool:
         """Whether prompts change what enters the encoder, so that each cluster takes a pass of its own."""
         return isinstance(self.prompts, PromptedInputs)

@@ -102,7 +102,7 @@ def learned_codes(
 
     Each history may be prompted for a cluster at the inputs.
     """
-    device = encoder.positions.device
+    device = encoder.device
     items, targets = torch.from_numpy(batch.items), torch.from_numpy(batch.targets)
     codes = []
     for rows, places in batch.alike():

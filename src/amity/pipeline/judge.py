@@ -80,7 +80,7 @@ class Judge:
             ask_after(encoder, learned, told, places, first=0)
             vectors = embed_nodes(model, split.train, told, pool.candidates)
         elif len(pool.candidates) == split.train.candidates.count:
-            made = embed_graph(model, split.train, None, config, device=next(encoder.parameters()).device)
+            made = embed_graph(model, split.train, None, config, device=encoder.device)
             asked = made.asked_each(pool.queries, clusters=self.clusters.count)
             return Told(made.vectors[pool.candidates], asked, None if made.intent is None else made.intent[places])
         else:

@@ -69,5 +69,5 @@ def _candidates(model: Model, split: Split) -> Float32[ndarray, "candidates dim"
     rows = np.arange(graph.num_nodes)[graph.candidates.rows]
     if isinstance(model.encoder, SequenceEncoder):
         return embed_nodes(model, graph, histories_of(graph), rows)
-    device = next(model.encoder.parameters()).device
+    device = model.encoder.device
     return embed_graph(model, graph, device=device).vectors[rows]

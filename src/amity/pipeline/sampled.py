@@ -37,7 +37,7 @@ def codes_sampled(
     """The codes and the degrees of some distinct nodes of the train graph, where the encoder computes."""
     encoder, source = model.encoder, InputSource.of(model.transform, split.train)
     assert isinstance(encoder, GraphEncoder)
-    device = next(encoder.parameters()).device
+    device = encoder.device
     codes, degrees = torch.empty(len(nodes), encoder.dim, device=device), torch.empty(len(nodes), device=device)
     for first in range(0, len(nodes), CHUNK):
         seeds = nodes[first : first + CHUNK]

@@ -49,7 +49,7 @@ def validation(split: Split, recipe: Recipe, *, seed: int) -> Validate:
 
 def recall_among_all(model: Model, split: Split, *, seed: int) -> float:
     """Recall in the harness in which the test part will be judged; every node hears from all its neighbours."""
-    device = next(model.encoder.parameters()).device
+    device = model.encoder.device
     return recall_of_all(embed_graph(model, split.train, device=device).vectors, split, seed=seed)
 
 
