@@ -307,6 +307,21 @@ def test_intent_is_learned_at_every_step_of_a_divided_training_and_leaves_the_co
     assert not torch.equal(shaped["tokens"], kept["tokens"])
 
 
+@pytest.mark.parametrize("reaches", [False, True])
+def test_gradients_of_intent_are_looked_at_only_where_it_shapes_the_codes(split: Split, tmp_path: Path, reaches: bool):
+    journal, steady = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), divided_recipe()
+    alone = {"cca_ssg": {"weight": 0}, "graphmae": {"weight": 0}, "intent": {"reaches_encoder": reaches}}
+    train_model(
+        split,
+        replace(steady, objectives=ObjectivesConfig.model_validate(alone)),
+        seed=1,
+        validate=by_norm,
+        journal=journal,
+    )
+    entries = [json.loads(line) for line in journal.log.read_text().splitlines()]
+    assert any("gradients" in entry for entry in entries) == reaches
+
+
 def test_the_step_size_stays_and_then_falls_to_nothing():
     settings = TrainingConfig(steps=100, cooling=0.25)
     assert [step_factor(settings, step) for step in (0, 75, 80, 99)] == pytest.approx([1, 1, 0.8, 0.04])

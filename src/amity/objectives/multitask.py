@@ -106,11 +106,12 @@ class Objectives(nn.Module):
         Gives, at some of the steps that have auxiliary objectives (`is_observed`), for each objective the `length` of
         its weighted gradient over the encoder's parameters, its `cosine` with retrieval's, and `by_degree` its cosines
         with the gradients of those queries alone that have so many neighbours; else nothing. Such a step takes a
-        backward pass for each objective and each bucket.
+        backward pass for each objective and each bucket. An intent that does not reach the encoder is none of them.
         """
         weights, number = self.config.weights(), step.batch.step // self.config.views.every
         observed = is_observed(number, self.config.weighing.observe_every)
-        if len(losses) < 2 or (self.config.weighing.method == "static" and not observed):
+        shaping = [name for name in losses if name != "intent" or self.config.intent.reaches_encoder]
+        if len(shaping) < 2 or (self.config.weighing.method == "static" and not observed):
             multitask_loss(losses, weights).backward()
             return {}
         shared = list(step.encoder.parameters())

@@ -58,13 +58,13 @@ def compare(
 ) -> Float[Tensor, "queries candidates"]:
     """The product of each query with each candidate, by what it asks the candidate's own cluster with.
 
-    So scores of all clusters compare; there is one way of asking where prompts tell no clusters apart.
+    So scores of all clusters compare; there is one way of asking where prompts tell no clusters apart. The clusters
+    ascend.
     """
     if len(asking) == 1:
         return asking[0] @ candidates.T
-    order, sizes = clusters.argsort(stable=True), torch.bincount(clusters, minlength=len(asking)).tolist()
-    parts = [queries @ some.T for queries, some in zip(asking, candidates[order].split(sizes), strict=True)]
-    return torch.cat(parts, dim=1)[:, order.argsort()]
+    sizes = torch.bincount(clusters, minlength=len(asking)).tolist()
+    return torch.cat([queries @ some.T for queries, some in zip(asking, candidates.split(sizes), strict=True)], dim=1)
 
 
 def retrieval_losses(

@@ -58,7 +58,7 @@ class Batch:
     queries: Int64[ndarray, "queries"]
     """Position in `block.nodes` of each row's query; queries may repeat."""
     candidates: Int64[ndarray, "candidates"]
-    """Position in `block.nodes` of each column's node; distinct: the positives of the batch, then the negatives."""
+    """Position in `block.nodes` of each column's node; distinct: of each cluster the positives, then the negatives."""
     positives: Int64[ndarray, "queries"]
     """The column of each row's positive."""
     masked: Bool[ndarray, "queries candidates"]
@@ -68,7 +68,7 @@ class Batch:
     """Log of how often the column's node is expected to be drawn in one step, for logQ; for each row where candidates
     are divided and some are for every row: see `amity.sampling.locality`."""
     clusters: Int32[ndarray, "candidates"]
-    """The cluster of each column's node."""
+    """The cluster of each column's node, ascending."""
     duplicates: range = range(0)
     """Positions in `block.nodes` of the duplicates among the queries, whose positives are their originals."""
 
@@ -118,8 +118,9 @@ class BatchMaker:
         queries, targets = self._pairs(step)
         negatives = self.locality.draw(targets, self.config.negatives, seed=self._seed(NEGATIVES), step=step)
         drawn = np.concatenate([targets, negatives.everywhere, negatives.inside])
-        columns, slots, places = number(_NONE, _NONE, drawn)
-        positives = places[: len(targets)].astype(np.int64)
+        order, places = np.argsort(self.locality.of_nodes(drawn), kind="stable"), np.empty(len(drawn), np.int64)
+        columns, slots, places[order] = number(_NONE, _NONE, drawn[order])
+        positives = places[: len(targets)]
         nodes, _, positions = number(_NONE, _NONE, np.concatenate([queries, columns]))
         block = sample_neighbors(
             self.split.train.messages,
