@@ -1,12 +1,13 @@
 """Link prediction on Citeseer as the field reports it: MRR beside the published rows, in both of HeaRT's settings.
 
-    python experiments/heart.py ../shared/data/heart_citeseer [--seeds 5] [-c SETTINGS.toml]
+    python experiments/heart.py ../shared/data/heart_citeseer [--seeds 5] [-c experiments/heart.toml]
 
 Each of 455 test citations is ranked against negatives: the same 455 random ones ("existing"), or 500 hard ones of its
 own (HeaRT, Li et al., 2023, arXiv 2306.10453). The rank is the mean of the best and the worst that ties allow. Common
 neighbours, Adamic-Adar and resource allocation check the harness: their published rows are to come out exactly. The
-encoder trains on the train part and is chosen by recall on the valid part, as everywhere; a citation's score is the
-inner product of two vectors. Node labels are left out, as in the published experiments.
+encoder trains on the train part, its step is chosen by recall on the valid part, as everywhere, and its settings were by
+MRR there, as the published ones are; a citation's score is the inner product of two vectors. Node labels are left out,
+as in the published experiments.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from scipy.sparse import csr_matrix
 import amity
 from amity.config import load_config
 
+SETTINGS = Path(__file__).parent / "heart.toml"
 NODES = 3327
 PUBLISHED = {
     "existing": {"CN": 28.34, "AA": 29.37, "RA": 27.61, "GAT": 48.69, "SAGE": 47.84, "GAE": 63.33, "NCNC": 64.03},
@@ -42,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder heart_citeseer")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("-c", "--config", type=Path, help="settings of the encoder and its training")
+    parser.add_argument("-c", "--config", type=Path, default=SETTINGS, help="settings of the encoder and its training")
     given = parser.parse_args()
     rows = heuristics(given.data)
     trained = [encode(given.data, given.config, seed) for seed in range(given.seeds)]
@@ -82,7 +84,7 @@ def _lookup(product: csr_matrix):
     return lambda asked: np.asarray(product[asked[:, 0], asked[:, 1]]).ravel()
 
 
-def encode(data: Path, settings: Path | None, seed: int) -> np.ndarray:
+def encode(data: Path, settings: Path, seed: int) -> np.ndarray:
     """The vectors of all papers by a model that was trained with a seed, in the order of their ids."""
     config = load_config(settings, {"seed": seed, "ingestion": DESCRIPTION, "splitting": {"by": "given"}})
     with tempfile.TemporaryDirectory() as scratch:
