@@ -4,7 +4,7 @@
     python experiments/divide.py ../shared/data --networks ml1m_sequences --arms naive prompts --seeds 1 --page ml1m.md
 
 An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`), and
-these over the network's in `examples/datasets/`. A run is `runs/divide/<network>/<arm>-<seed>`; what is done is not
+these over the network's, in `experiments/` or `examples/datasets/`. A run is `runs/divide/<network>/<arm>-<seed>`; what is done is not
 done again, and as many are made at a time as there are cores. The first arm of a family is what the others are held
 against, and its runs judge the baselines. Nothing is chosen by the test part.
 """
@@ -50,8 +50,8 @@ class Family:
     """Judged beside the first arm."""
     one_split: bool = False
     """Whether all seeds have the same split, so that the first one's baselines are those of all."""
-    large: tuple[str, ...] = ()
-    """Networks of which one run at a time fits into memory."""
+    large: bool = False
+    """Whether one run at a time fits into memory."""
 
 
 FAMILIES = {
@@ -62,10 +62,15 @@ FAMILIES = {
         one_split=True,
     ),
     "friends": Family(
-        {"fb100_cornell": 3, "fb100_many": 1},
+        {"fb100_cornell": 3},
         ("undivided", PROMPTLESS, STEERED),
         ("resource_allocation", "ppr"),
-        large=("fb100_many",),
+    ),
+    "colleges": Family(
+        {"fb100_many": 1},
+        ("undivided", PROMPTLESS, STEERED, "communities"),
+        ("resource_allocation", "ppr"),
+        large=True,
     ),
 }
 """By the name of the file with the settings that all its arms share."""
@@ -110,7 +115,7 @@ def main() -> None:
         for name in [one for one in family.seeds if one in given.networks]:
             seeds = range(given.seeds or family.seeds[name])
             runs = {(arm, seed): prepare(given, kind, name, arm, seed) for seed, arm in product(seeds, arms)}
-            bring_up_to_date(list(runs.values()), jobs=1 if name in family.large else given.jobs)
+            bring_up_to_date(list(runs.values()), jobs=1 if family.large else given.jobs)
             results[name] = {arm: [read(runs[arm, seed].path) for seed in seeds] for arm in arms}
             given.page.write_text(page(results), encoding="utf-8")
 
@@ -130,7 +135,7 @@ def read(path: Path) -> Found:
 def settings(kind: str, name: str, arm: str, seed: int) -> Config:
     """The settings of a network, under those of its family, under those of the arm."""
     family = FAMILIES[kind]
-    places = NETWORKS / f"{name}.toml", NETWORKS / f"{name.split('_', maxsplit=1)[0]}.toml"
+    places = HERE / f"{name}.toml", NETWORKS / f"{name}.toml", NETWORKS / f"{name.split('_', maxsplit=1)[0]}.toml"
     over = merge(read_page(ARMS / f"{kind}.toml"), read_page(ARMS / f"{arm}.toml"))
     asked = arm == family.arms[0] and not (family.one_split and seed)
     judged = {"evaluation": {"baselines": family.baselines if asked else ()}, "seed": seed}

@@ -5,9 +5,9 @@
 Each of 455 test citations is ranked against negatives: the same 455 random ones ("existing"), or 500 hard ones of its
 own (HeaRT, Li et al., 2023, arXiv 2306.10453). The rank is the mean of the best and the worst that ties allow. Common
 neighbours, Adamic-Adar and resource allocation check the harness: their published rows are to come out exactly. The
-encoder trains on the train part, its step is chosen by recall on the valid part, as everywhere, and its settings were by
-MRR there, as the published ones are; a citation's score is the inner product of two vectors. Node labels are left out,
-as in the published experiments.
+encoder trains on the train part, its step is chosen by recall on the valid part, as everywhere, and its settings were
+by MRR there, as the published ones are; a citation's score is the inner product of two vectors. Node labels are left
+out, as in the published experiments.
 """
 
 import argparse

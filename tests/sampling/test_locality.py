@@ -76,17 +76,19 @@ def by_column(batch: Batch) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.parametrize("runs", [0, 2])
 @pytest.mark.parametrize("share", [0.0, 0.4])
 @pytest.mark.parametrize("count", [2, 7, 60])
-def test_a_row_is_compared_with_its_cluster_and_the_columns_for_all(split: Split, share: float, count: int):
+def test_a_row_is_compared_with_its_cluster_and_the_columns_for_all(split: Split, share: float, count: int, runs: int):
     """Row by row and column by column, from what was drawn."""
-    clusters, maker = uneven(count), BatchMaker.prepare(split, sampling(share), uneven(count), seed=3)
+    clusters, settings = uneven(count), sampling(share, clusters_per_step=runs)
+    maker = BatchMaker.prepare(split, settings, clusters, seed=3)
     batch, known = maker(5), split.train.target.adjacency
     queries, columns = batch.block.nodes[batch.queries], batch.block.nodes[batch.candidates]
     targets = columns[batch.positives]
     drawn = maker.locality.draw(targets, 48, seed=maker._seed(1), step=5)
     assert set(drawn.everywhere) | set(drawn.inside) | set(targets) == set(columns)
-    for_all = set(drawn.everywhere) | set(targets[: round(share * len(targets))])
+    for_all = set(drawn.everywhere) | (set() if runs else set(targets[: round(share * len(targets))]))
     for row, (query, target) in enumerate(zip(queries, targets, strict=True)):
         for column, candidate in enumerate(columns):
             compared = clusters.of[candidate] == clusters.of[target] or candidate in for_all
@@ -101,10 +103,10 @@ def test_candidates_are_drawn_as_often_as_their_rates_say(split: Split, share: f
     maker, steps = BatchMaker.prepare(split, sampling(share), uneven(30), seed=3), 3000
     found, expected = np.zeros(NODES), np.zeros(NODES)
     for step in range(steps):
-        _, targets = maker._pairs(step)
+        targets = maker.pairs.draw(step, 64).targets
         drawn = maker.locality.draw(targets, 48, seed=maker._seed(1), step=step)
         np.add.at(found, np.concatenate([targets, drawn.everywhere, drawn.inside]), 1)
-        expected += maker.frequency * 64 / maker.epoch + drawn.per_candidate[maker.locality.clusters.of]
+        expected += maker.frequency * 64 / maker.pairs.count + drawn.per_candidate[maker.locality.clusters.of]
     assert (np.abs(found - expected) < 5 * np.sqrt(expected)).all()
     assert found.sum() == pytest.approx(expected.sum(), rel=1e-3)
 
@@ -115,7 +117,7 @@ def test_log_rates_of_columns_are_those_of_the_draws(split: Split, share: float)
     batch = maker(2)
     columns = batch.block.nodes[batch.candidates]
     drawn = maker.locality.draw(columns[batch.positives], 48, seed=maker._seed(1), step=2)
-    frequent = maker.frequency[columns] * 64 / maker.epoch
+    frequent = maker.frequency[columns] * 64 / maker.pairs.count
     own, all_ = frequent + drawn.per_candidate[clusters.of[columns]], frequent + 48 / NODES
     abroad = clusters.of[columns[batch.positives]][:, None] != clusters.of[columns]
     expected = np.where(abroad & (share > 0), all_, own)
@@ -123,15 +125,16 @@ def test_log_rates_of_columns_are_those_of_the_draws(split: Split, share: float)
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("runs", [0, 2])
 def test_what_a_row_sees_of_other_clusters_weighs_the_global_share(
-    make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory
+    make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory, runs: int
 ):
     """A sampled sum over columns, each divided by its rate, is on average that over all candidates, λ times abroad."""
     nodes, share = 4000, 0.4
     graph = make_random_friend_graph(nodes, 8000, 4)
     split = split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("large"), seed=1)
     clusters = Clusters((np.arange(nodes) % 3).astype(np.int32), ("a", "b", "c"))
-    maker, seen = BatchMaker.prepare(split, sampling(share), clusters, seed=3), []
+    maker, seen = BatchMaker.prepare(split, sampling(share, clusters_per_step=runs), clusters, seed=3), []
     for step in range(400):
         batch = maker(step)
         columns = batch.block.nodes[batch.candidates]
@@ -148,7 +151,7 @@ def test_every_row_has_negatives_of_its_own_cluster(split: Split, count: int):
     maker = BatchMaker.prepare(split, sampling(0.0), uneven(count), seed=3)
     sizes = maker.locality.clusters.sizes()
     for step in range(20):
-        targets = maker._pairs(step)[1]
+        targets = maker.pairs.draw(step, 64).targets
         inside = maker.locality.draw(targets, 48, seed=1, step=step).inside
         assert len(np.unique(inside)) == len(inside)
         drawn = np.bincount(maker.locality.of_nodes(inside), minlength=count)
@@ -176,7 +179,8 @@ def test_a_positive_alone_in_its_cluster_costs_nothing(split: Split):
 def test_divided_batches_are_a_pure_function_of_seed_and_step(split: Split):
     maker, other = (BatchMaker.prepare(split, sampling(0.4), uneven(7), seed=seed) for seed in (3, 4))
     assert same(maker(4), maker(4), *EVERYTHING)
-    first, second = (one.locality.draw(one._pairs(0)[1], 48, seed=one._seed(1), step=0) for one in (maker, other))
+    drawn = [(one, one.pairs.draw(0, 64).targets) for one in (maker, other)]
+    first, second = (one.locality.draw(targets, 48, seed=one._seed(1), step=0) for one, targets in drawn)
     assert not np.array_equal(first.inside, second.inside)
 
 

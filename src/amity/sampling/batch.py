@@ -9,13 +9,14 @@ from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amity.clustering import Clusters, undivided
+from amity.graph import reverse
 from amity.sampling.draws import keyed
 from amity.sampling.duplicates import duplicated_nodes, with_duplicates
 from amity.sampling.locality import Locality, Negatives
 from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths
 from amity.sampling.neighbors import Block, sample_neighbors
 from amity.sampling.numbering import number
-from amity.sampling.order import shuffled
+from amity.sampling.pairs import Drawn, PairsInRuns, ShuffledPairs
 from amity.section import Section
 from amity.splitting import Pairs, Split
 
@@ -37,6 +38,10 @@ class SamplingConfig(Section):
     global_share: float = Field(default=0.5, ge=0.0, le=1.0)
     """Where candidates are divided: the share of these, and of the positives, that every row is compared with; the
     others meet rows of their own cluster alone. 1 is the undivided softmax."""
+    clusters_per_step: NonNegativeInt = 0
+    """Where the candidates of a graph are divided: from about how many clusters a step's positives are; 0 draws from
+    all over. Few make many hard negatives, and neighbourhoods that overlap; rows of other clusters then meet drawn
+    negatives alone."""
     positions: float = Field(default=1.0, gt=0.0, le=1.0)
     """Of a sequence encoder: the share of a history's places, drawn anew at each step, that are learned from."""
     prefetched: PositiveInt = 4
@@ -82,8 +87,8 @@ class BatchMaker:
     seed: int
     frequency: Int32[ndarray, "nodes"]
     """How many supervising edges end at each node; a friendship ends at both, a duplicate's at its original."""
-    duplicated: Int64[ndarray, "duplicated"]
-    """Who has a duplicate."""
+    pairs: ShuffledPairs | PairsInRuns
+    """What is learned from."""
     locality: Locality
     """How the candidates are divided."""
 
@@ -97,25 +102,28 @@ class BatchMaker:
 
         Raises `ConfigError` where there are to be duplicates, but nobody who asks can be found.
         """
-        if split.train.target.undirected:
-            frequency = row_lengths(split.supervision)
+        supervision, undirected = split.supervision, split.train.target.undirected
+        if undirected:
+            frequency = row_lengths(supervision)
         else:
             frequency = np.zeros(split.train.num_nodes, np.int32)
-            count_ends(frequency, split.supervision.indices)
+            count_ends(frequency, supervision.indices)
         duplicated = duplicated_nodes(split.train, degree=config.duplicate_degree) if config.duplicates else _NONE
         frequency[duplicated] += 1
         rows = range(*split.train.candidates.rows.indices(split.train.num_nodes))
         locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
-        return cls(split, config, seed, frequency, duplicated, locality)
-
-    @property
-    def epoch(self) -> int:
-        """How many pairs there are to learn from: supervising edges and duplicates."""
-        return self.split.supervision.num_edges + len(self.duplicated)
+        count, runs, order = locality.clusters.count, config.clusters_per_step, int(keyed(seed, ORDER, 0))
+        if runs and count > 1:
+            asked_by = supervision if undirected else reverse(supervision)
+            pairs = PairsInRuns.of(asked_by, frequency, locality, runs=runs, seed=order)
+        else:
+            pairs = ShuffledPairs(supervision, duplicated, count, seed=order)
+        return cls(split, config, seed, frequency, pairs, locality)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step: a pure function of the split, the section, the seed and the step."""
-        queries, targets = self._pairs(step)
+        pairs = self.pairs.draw(step, self.config.batch_size)
+        queries, targets = pairs.queries, pairs.targets
         negatives = self.locality.draw(targets, self.config.negatives, seed=self._seed(NEGATIVES), step=step)
         drawn = np.concatenate([targets, negatives.everywhere, negatives.inside])
         order, places = np.argsort(self.locality.of_nodes(drawn), kind="stable"), np.empty(len(drawn), np.int64)
@@ -133,8 +141,9 @@ class BatchMaker:
         duplicates = range(len(nodes), len(nodes) + int(itself.sum()))
         asking[itself] = duplicates
         abroad = self.locality.abroad(targets, columns)
-        log_rates = self._log_rates(columns, negatives, abroad)
-        abroad[:, places[self.locality.everywhere(len(targets), negatives)]] = False
+        log_rates = self._log_rates(columns, pairs, negatives, abroad)
+        shared = round(self.locality.share * len(targets)) if pairs.abroad else 0
+        abroad[:, places[:shared]] = abroad[:, places[len(targets) : len(targets) + len(negatives.everywhere)]] = False
         return Batch(
             step,
             with_duplicates(block, queries[itself]) if duplicates else block,
@@ -148,29 +157,20 @@ class BatchMaker:
         )
 
     def _log_rates(
-        self, columns: Int64[ndarray, "candidates"], negatives: Negatives, abroad: Bool[ndarray, "queries candidates"]
+        self,
+        columns: Int64[ndarray, "candidates"],
+        pairs: Drawn,
+        negatives: Negatives,
+        abroad: Bool[ndarray, "queries candidates"],
     ) -> Float32[ndarray, "*queries candidates"]:
         """How often each column is drawn for its own cluster; for another, as if for all: it counts λ times as much."""
-        frequency, per_edge = self.frequency[columns], self.config.batch_size / self.epoch
-        inside = negatives.per_candidate[self.locality.of_nodes(columns)]
-        own = log_draw_rates(frequency, per_edge=per_edge, per_candidate=inside)
-        if self.locality.share in (0.0, 1.0):
+        frequency, home, share = self.frequency[columns], self.locality.of_nodes(columns), self.locality.share
+        inside = negatives.per_candidate[home]
+        own = log_draw_rates(frequency, per_edge=pairs.home[home], per_candidate=inside)
+        if share == 0 or (share == 1 and pairs.abroad):
             return own
         anywhere = self.config.negatives / len(self.locality.rows)
-        return np.where(abroad, log_draw_rates(frequency, per_edge=per_edge, per_candidate=anywhere), own)
-
-    def _pairs(self, step: int) -> tuple[Int64[ndarray, "queries"], Int64[ndarray, "queries"]]:
-        """The queries and positives of a step; pairs follow each other through epochs without a gap.
-
-        A duplicate's pair is that of its original with itself.
-        """
-        size, edges = self.config.batch_size, self.split.supervision
-        chosen = shuffled(np.arange(step * size, (step + 1) * size), size=self.epoch, seed=self._seed(ORDER))
-        friends = chosen[chosen < edges.num_edges]
-        originals = self.duplicated[chosen[chosen >= edges.num_edges] - edges.num_edges]
-        queries = np.searchsorted(edges.indptr, friends, side="right") - 1
-        targets = edges.indices[friends].astype(np.int64)
-        return np.concatenate([queries, originals]), np.concatenate([targets, originals])
+        return np.where(abroad, log_draw_rates(frequency, per_edge=pairs.abroad, per_candidate=anywhere), own)
 
     def _seed(self, use: int) -> int:
         return int(keyed(self.seed, use, 0))

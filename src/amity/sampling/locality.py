@@ -108,13 +108,6 @@ class Locality:
         """Where a column lies in another cluster than the row's positive."""
         return self.of_nodes(targets)[:, None] != self.of_nodes(columns)
 
-    def everywhere(self, rows: int, negatives: Negatives) -> Int64[ndarray, "everywhere"]:
-        """Which of the positives of so many rows, and of the negatives behind them, every row is compared with.
-
-        Of the positives it is the global share too, those of the first rows: their order is shuffled.
-        """
-        return np.append(np.arange(round(self.share * rows)), rows + np.arange(len(negatives.everywhere)))
-
 
 def even_quotas(count: int, sizes: Int64[ndarray, "clusters"]) -> Int64[ndarray, "clusters"]:
     """As much for each cluster as for any other, save where it holds less; in sum `count`, or all that there is."""

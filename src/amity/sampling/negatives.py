@@ -41,7 +41,10 @@ def mask_known(
 
 
 def log_draw_rates(
-    frequency: Integer[ndarray, "columns"], *, per_edge: float, per_candidate: float | Float64[ndarray, "columns"]
+    frequency: Integer[ndarray, "columns"],
+    *,
+    per_edge: float | Float64[ndarray, "columns"],
+    per_candidate: float | Float64[ndarray, "columns"],
 ) -> Float32[ndarray, "columns"]:
     """Log of how often each column's node is expected to be drawn in one step: log(f per_edge + per_candidate).
 

@@ -1,0 +1,88 @@
+"""Pairs in runs: each once an epoch, of a few clusters a step, as often as is said."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from amity.clustering import Clusters
+from amity.graph import Graph
+from amity.sampling import BatchMaker, SamplingConfig
+from amity.sampling.pairs import PairsInRuns, ShuffledPairs
+from amity.splitting import Split, SplittingConfig, split_edges
+from embedded import bipartite_graph
+
+COUNT, RUNS, SIZE = 6, 3, 60
+
+
+@pytest.fixture(scope="module")
+def friends(make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory) -> Split:
+    graph = make_random_friend_graph(300, 2500, 4)
+    return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("friends"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return split_edges(bipartite_graph(), SplittingConfig(), tmp_path_factory.mktemp("shop"), seed=1)
+
+
+def divided(split: Split, **settings: object) -> BatchMaker:
+    clusters = Clusters((np.arange(split.train.candidates.count) % COUNT).astype(np.int32), tuple("abcdef"))
+    page = {"fanout": (2,), "batch_size": SIZE, "clusters_per_step": RUNS} | settings
+    return BatchMaker.prepare(split, SamplingConfig.model_validate(page), clusters, seed=3)
+
+
+@pytest.mark.parametrize(("which", "duplicates"), [("friends", False), ("friends", True), ("shop", False)])
+def test_every_pair_is_drawn_once_an_epoch_but_for_what_fills_the_last_run(
+    which: str, duplicates: bool, request: pytest.FixtureRequest
+):
+    split: Split = request.getfixturevalue(which)
+    supervision, pairs = split.supervision, divided(split, duplicates=duplicates, duplicate_degree=12).pairs
+    expected = Counter(zip(supervision.sources().tolist(), supervision.indices.tolist(), strict=True))
+    if duplicates:
+        few = np.flatnonzero(split.train.target.adjacency.degrees() <= 12).tolist()
+        assert few
+        expected.update((node, node) for node in few)
+    assert pairs.count == expected.total()
+    length = SIZE // RUNS
+    rows = -(-pairs.count // length) * length
+    drawn = [pairs.draw(step, SIZE) for step in range(-(-2 * rows // SIZE))]
+    queries, targets = (np.concatenate([getattr(one, end) for one in drawn]) for end in ("queries", "targets"))
+    found = list(zip(queries.tolist(), targets.tolist(), strict=True))
+    for epoch in (found[:rows], found[rows : 2 * rows]):
+        more = Counter(epoch) - expected
+        assert not expected - Counter(epoch)
+        assert more.total() == rows - pairs.count
+        assert max(more.values(), default=0) <= 1
+    assert found[:rows] != found[rows : 2 * rows]
+
+
+def test_a_step_holds_runs_of_one_cluster_each_but_where_two_meet(friends: Split):
+    maker, borders = divided(friends), []
+    for step in range(40):
+        runs = maker.locality.of_nodes(maker.pairs.draw(step, SIZE).targets).reshape(RUNS, -1)
+        borders += [len(np.unique(run)) - 1 for run in runs]
+    assert max(borders) <= 1
+    assert np.mean(borders) < 0.1
+
+
+def test_over_an_epoch_the_rates_of_every_cluster_sum_to_one(friends: Split):
+    maker, length = divided(friends), SIZE // RUNS
+    steps = -(-maker.pairs.count // length) / RUNS
+    rates = np.sum([maker.pairs.draw(step, SIZE).home for step in range(round(steps))], axis=0)
+    np.testing.assert_allclose(rates, 1, atol=0.15)
+
+
+def test_without_clusters_or_runs_pairs_come_from_all_over(friends: Split):
+    halves = Clusters(np.arange(300, dtype=np.int32) % 2, ("a", "b"))
+    for clusters, runs in ((None, RUNS), (halves, 0)):
+        pairs = BatchMaker.prepare(friends, SamplingConfig(clusters_per_step=runs), clusters, seed=3).pairs
+        assert isinstance(pairs, ShuffledPairs)
+
+
+def test_more_runs_than_rows_are_as_many_runs_of_one_pair(friends: Split):
+    pairs = divided(friends).pairs
+    assert isinstance(pairs, PairsInRuns)
+    assert len(replace(pairs, runs=99).draw(4, SIZE).targets) == SIZE
