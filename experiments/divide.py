@@ -3,10 +3,11 @@
     python experiments/divide.py ../shared/data                                 # all of it: hours
     python experiments/divide.py ../shared/data --networks ml1m_sequences --arms naive prompts --seeds 1 --page ml1m.md
 
-An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`), and
-these over the network's, in `experiments/` or `examples/datasets/`. A run is `runs/divide/<network>/<arm>-<seed>`; what is done is not
-done again, and as many are made at a time as there are cores. The first arm of a family is what the others are held
-against, and its runs judge the baselines. Nothing is chosen by the test part.
+An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`,
+`colleges.toml`), and these over the network's, in `experiments/` or `examples/datasets/`. A run is
+`runs/divide/<network>/<arm>-<seed>`; what is done is not done again, and as many are made at a time as there are cores.
+The first arm of a family is what the others are held against, and its runs judge the baselines. Nothing is chosen by
+the test part.
 """
 
 import argparse

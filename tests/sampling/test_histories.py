@@ -144,6 +144,11 @@ def test_edges_without_times_and_friendships_have_no_histories(
         histories_of(make_random_friend_graph())
 
 
+def test_steps_of_few_clusters_are_refused_for_histories(split: Split):
+    with pytest.raises(ConfigError, match="Set it to 0"):
+        HistoryMaker.prepare(split, SamplingConfig(clusters_per_step=2), length=5, seed=1)
+
+
 UNEVEN = Clusters(np.array([0] * 16 + [1] * 9 + [2] * 4 + [3], np.int32), tuple("abcd"))
 
 

@@ -103,10 +103,15 @@ class HistoryMaker:
         seed: int,
         one_cluster: bool = False,
     ) -> "HistoryMaker":
-        """Order the train edges; raises `ConfigError` where they have no order.
+        """Order the train edges; raises `ConfigError` where they have no order, or a step is to be of some clusters.
 
         Without clusters there is one, which holds all candidates.
         """
+        if config.clusters_per_step:
+            raise ConfigError(
+                f"A history learns of all clusters that its items lie in, but `sampling.clusters_per_step` is "
+                f'{config.clusters_per_step}. Set it to 0, or `encoder.kind` to "graph".'
+            )
         histories, candidates = histories_of(split.train), split.train.candidates
         rows = range(candidates.first, candidates.first + candidates.count)
         locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
