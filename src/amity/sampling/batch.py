@@ -40,8 +40,7 @@ class SamplingConfig(Section):
     others meet rows of their own cluster alone. 1 is the undivided softmax."""
     clusters_per_step: NonNegativeInt = 0
     """Where the candidates of a graph are divided: from about how many clusters a step's positives are; 0 draws from
-    all over. Few make many hard negatives, and neighbourhoods that overlap; rows of other clusters then meet drawn
-    negatives alone."""
+    all over. Few make many hard negatives; rows of other clusters then meet drawn negatives alone."""
     positions: float = Field(default=1.0, gt=0.0, le=1.0)
     """Of a sequence encoder: the share of a history's places, drawn anew at each step, that are learned from."""
     prefetched: PositiveInt = 4
