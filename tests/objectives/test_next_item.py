@@ -82,6 +82,26 @@ def test_places_beyond_what_is_computed_at_once_count():
     torch.testing.assert_close(whole, torch.stack(each).mean())
 
 
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_gradients_of_clusters_beyond_what_is_computed_at_once_are_those_of_the_formula(prompts: int):
+    torch.manual_seed(0)
+    sizes, columns = (2 * AT_ONCE + 3, AT_ONCE + 7), 11
+    clusters = torch.arange(2).repeat_interleave(torch.tensor(sizes))
+    shapes = (prompts, len(clusters), 4), (columns, 4), (len(clusters), 4)
+    states, table, targets = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    homes, log_rates = torch.randint(prompts, (columns,)).sort().values, torch.randn(2, columns).double()
+    masked, owners = torch.rand(5, columns) < 0.3, torch.randint(5, (len(clusters),))
+    found = softmax_loss(states, (table, homes), targets, (log_rates, clusters), (masked, owners))
+    true = (states[clusters if prompts > 1 else 0, torch.arange(len(clusters))] * targets).sum(1)
+    logits = torch.einsum("cpd,cd->pc", states[homes], table) - log_rates[clusters]
+    logits = torch.cat([logits.masked_fill(masked[owners], -torch.inf), true[:, None]], dim=1)
+    expected = (logits.logsumexp(1) - true).mean()
+    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad(loss, (states, table, targets)) for loss in (found, expected))
+    for ours, oracle in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, oracle)
+
+
 def test_over_all_items_the_loss_is_a_softmax_over_what_was_never_taken(split: Split, encoder: SequenceEncoder):
     batch = batch_of(split)
     found = retrieval_of(encoder, batch, temperature=0.5)

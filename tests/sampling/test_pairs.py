@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from amity.clustering import Clusters
+from amity.errors import ConfigError
 from amity.graph import Graph
 from amity.sampling import BatchMaker, SamplingConfig
 from amity.sampling.pairs import PairsInRuns, ShuffledPairs
@@ -28,18 +29,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return split_edges(bipartite_graph(), SplittingConfig(), tmp_path_factory.mktemp("shop"), seed=1)
 
 
-def divided(split: Split, **settings: object) -> BatchMaker:
-    clusters = Clusters((np.arange(split.train.candidates.count) % COUNT).astype(np.int32), tuple("abcdef"))
+def divided(split: Split, *, count: int = COUNT, **settings: object) -> BatchMaker:
+    names = tuple(map(str, range(count)))
+    clusters = Clusters((np.arange(split.train.candidates.count) % count).astype(np.int32), names)
     page = {"fanout": (2,), "batch_size": SIZE, "clusters_per_step": RUNS} | settings
     return BatchMaker.prepare(split, SamplingConfig.model_validate(page), clusters, seed=3)
 
 
+@pytest.mark.parametrize("count", [COUNT, 90])
 @pytest.mark.parametrize(("which", "duplicates"), [("friends", False), ("friends", True), ("shop", False)])
 def test_every_pair_is_drawn_once_an_epoch_but_for_what_fills_the_last_run(
-    which: str, duplicates: bool, request: pytest.FixtureRequest
+    which: str, duplicates: bool, count: int, request: pytest.FixtureRequest
 ):
+    """Of large clusters, and of ones of a few candidates, which fill no run or have no pair at all."""
     split: Split = request.getfixturevalue(which)
-    supervision, pairs = split.supervision, divided(split, duplicates=duplicates, duplicate_degree=12).pairs
+    supervision = split.supervision
+    pairs = divided(split, count=count, duplicates=duplicates, duplicate_degree=12).pairs
     expected = Counter(zip(supervision.sources().tolist(), supervision.indices.tolist(), strict=True))
     if duplicates:
         few = np.flatnonzero(split.train.target.adjacency.degrees() <= 12).tolist()
@@ -82,7 +87,16 @@ def test_without_clusters_or_runs_pairs_come_from_all_over(friends: Split):
         assert isinstance(pairs, ShuffledPairs)
 
 
+def test_where_no_negative_is_for_all_rows_a_global_share_is_refused(friends: Split):
+    assert divided(friends, negatives=0, global_share=0.0)(0).masked.shape
+    for negatives, share in ((0, 1.0), (1, 0.4)):
+        with pytest.raises(ConfigError, match="set the share to 0"):
+            divided(friends, negatives=negatives, global_share=share)
+
+
 def test_more_runs_than_rows_are_as_many_runs_of_one_pair(friends: Split):
     pairs = divided(friends).pairs
     assert isinstance(pairs, PairsInRuns)
-    assert len(replace(pairs, runs=99).draw(4, SIZE).targets) == SIZE
+    many, one_each = (replace(pairs, runs=runs).draw(4, SIZE) for runs in (99, SIZE))
+    assert len(many.targets) == SIZE
+    assert np.array_equal(many.targets, one_each.targets)

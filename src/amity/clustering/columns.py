@@ -20,7 +20,7 @@ def group_by_column(
 
     Raises `ConfigError`, which names the setting, where there is no such column, or it is a vector.
     """
-    codes, values = _codes(_find(kind, name, setting))
+    codes, values = _codes(_find(kind, name, setting), setting)
     names = list(dict.fromkeys((*values, UNKNOWN)))
     return np.where(codes < 0, names.index(UNKNOWN), codes), names
 
@@ -31,10 +31,10 @@ def _find(kind: NodeKind, name: str, setting: str) -> Column:
         return columns[name]
     near = difflib.get_close_matches(name, columns, n=1)
     hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(columns) or 'none'}."
-    raise ConfigError(f"The {kind.name} table has no column `{name}` to group by, which {setting} names. {hint}")
+    raise ConfigError(f"The {kind.name} table has no column `{name}` to group by, which `{setting}` names. {hint}")
 
 
-def _codes(column: Column) -> tuple[Integer[ndarray, "nodes"], tuple[str, ...]]:
+def _codes(column: Column, setting: str) -> tuple[Integer[ndarray, "nodes"], tuple[str, ...]]:
     """The value of each node as a row of the values, -1 where it is missing; and the values, as text."""
     match column:
         case Category():
@@ -50,5 +50,6 @@ def _codes(column: Column) -> tuple[Integer[ndarray, "nodes"], tuple[str, ...]]:
             values, codes[known] = np.unique(column.values[known], return_inverse=True)
             return codes, tuple(np.format_float_positional(value, trim="-") for value in values)
     raise ConfigError(
-        f"The column `{column.name}` is a vector, which names no groups. Divide by a category, a number or a bag."
+        f"The column `{column.name}`, which `{setting}` names, is a vector, and no groups are told by it. Name a "
+        "category, a number or a bag."
     )

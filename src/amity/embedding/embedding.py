@@ -208,9 +208,8 @@ def fill_vectors(
 
 
 def _prepare(encoder: GraphEncoder, messages: Adjacency, device: torch.device) -> tuple[list[Any], Propagation]:
-    if device.type == "cpu":
-        return list(encoder.layers), KernelPropagation(messages)
-    return list(copy.deepcopy(encoder.layers).to(device)), DevicePropagation(messages, device)
+    layers = encoder.layers if encoder.device == device else copy.deepcopy(encoder.layers).to(device)
+    return list(layers), KernelPropagation(messages) if device.type == "cpu" else DevicePropagation(messages, device)
 
 
 class _Between:

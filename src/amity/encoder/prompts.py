@@ -29,7 +29,7 @@ class PromptsConfig(Section):
     at: Literal["head", "inputs"] = "head"
     """Whether prompts change the finished code, or, as published and for the sequence encoder alone, what enters it."""
     hidden: PositiveInt = 16
-    """Width between the two maps W₁ and W₂ behind the encoder: all that K clusters ask passes through it."""
+    """Width between the two maps W₁ and W₂ behind the encoder: what clusters ask beyond the code passes through it."""
     experts: PositiveInt = 4
     """Experts of `mmoe`."""
 

@@ -116,7 +116,7 @@ class Objectives(nn.Module):
             return {}
         shared = list(step.encoder.parameters())
         gradients = {name: _gradient(weights[name] * loss, shared) for name, loss in losses.items()}
-        report = self._observe(step, gradients, shared) if observed else {}
+        report = self._observe(step, {name: gradients[name] for name in shaping}, shared) if observed else {}
         for parameter, gradient in zip(shared, self.weighing.combine(gradients), strict=True):
             parameter.grad = gradient
         own = [parameter for parameter in self.tasks.parameters() if parameter.requires_grad]

@@ -17,7 +17,7 @@ from amity.objectives.step import generator_of
 from amity.sampling import HistoryBatch
 
 AT_ONCE = 256
-"""Places whose scores are in memory at once: those of 4,000 columns stay in the cache."""
+"""Places whose scores are in memory at once: those of 4,000 columns are 4 MB."""
 
 
 UNPROMPTED = 8

@@ -9,6 +9,7 @@ from numpy import ndarray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amity.clustering import Clusters, undivided
+from amity.errors import ConfigError
 from amity.graph import reverse
 from amity.sampling.draws import keyed
 from amity.sampling.duplicates import duplicated_nodes, with_duplicates
@@ -30,17 +31,19 @@ class SamplingConfig(Section):
     fanout: tuple[Annotated[int, Field(ge=-1)], ...] = (15, 10)
     """Neighbours drawn per hop, nearest hop first; its length is the number of hops; -1 takes all."""
     batch_size: PositiveInt = 512
-    """Supervision edges a step, a row each; a friendship is asked from either side once an epoch. Of a sequence
-    encoder: histories a step."""
+    """Supervision edges a step, a row each; a friendship is asked from either side once an epoch. Runs of
+    `clusters_per_step` are of one length, and leave out what does not divide. Of a sequence encoder: histories a
+    step."""
     negatives: NonNegativeInt = 512
     """Candidates a step that are drawn beside the positives of the batch. Of a sequence encoder: distinct ones, in all;
     where there are no more candidates than that, the softmax is over everything."""
     global_share: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Where candidates are divided: the share of these, and of the positives, that every row is compared with; the
-    others meet rows of their own cluster alone. 1 is the undivided softmax."""
+    """Where candidates are divided: the share of these, and of positives from all over, that every row is compared
+    with; the others meet rows of their own cluster alone. 1 is the undivided softmax."""
     clusters_per_step: NonNegativeInt = 0
-    """Where the candidates of a graph are divided: from about how many clusters a step's positives are; 0 draws from
-    all over. Few make many hard negatives; rows of other clusters then meet drawn negatives alone."""
+    """Where the candidates of a graph are divided: in how many runs a step's positives are drawn, each from one cluster
+    or from a few small ones; 0 draws from all over. Few make many hard negatives; rows of other clusters then meet
+    drawn negatives alone."""
     positions: float = Field(default=1.0, gt=0.0, le=1.0)
     """Of a sequence encoder: the share of a history's places, drawn anew at each step, that are learned from."""
     prefetched: PositiveInt = 4
@@ -99,7 +102,8 @@ class BatchMaker:
 
         Without clusters there is one, which holds all candidates.
 
-        Raises `ConfigError` where there are to be duplicates, but nobody who asks can be found.
+        Raises `ConfigError` where there are to be duplicates, but nobody who asks can be found, and where a step of few
+        clusters would have nothing for rows of other ones.
         """
         supervision, undirected = split.supervision, split.train.target.undirected
         if undirected:
@@ -113,6 +117,7 @@ class BatchMaker:
         locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
         count, runs, order = locality.clusters.count, config.clusters_per_step, int(keyed(seed, ORDER, 0))
         if runs and count > 1:
+            _check_shared(config)
             asked_by = supervision if undirected else reverse(supervision)
             pairs = PairsInRuns.of(asked_by, frequency, locality, runs=runs, seed=order)
         else:
@@ -173,6 +178,16 @@ class BatchMaker:
 
     def _seed(self, use: int) -> int:
         return int(keyed(self.seed, use, 0))
+
+
+def _check_shared(config: SamplingConfig) -> None:
+    if config.global_share and not round(config.global_share * config.negatives):
+        raise ConfigError(
+            f"A step's positives come from some clusters (`sampling.clusters_per_step` is {config.clusters_per_step}) "
+            f"and are for rows of these alone, and of its negatives (`sampling.negatives` is {config.negatives}) none "
+            f"is for all rows, though `sampling.global_share` is {config.global_share:g}. Draw more negatives, or set "
+            "the share to 0."
+        )
 
 
 def make_batch(split: Split, config: SamplingConfig, *, seed: int, step: int) -> Batch:

@@ -47,7 +47,8 @@ class Locality:
     rows: range
     """The candidates among the rows of the graph."""
     share: float
-    """Of a step's positives and negatives, how many every row is compared with; 1 where there is one cluster."""
+    """Of a step's negatives, and of positives from all over, how many every row is compared with; 1 where there is one
+    cluster."""
 
     @classmethod
     def of(cls, clusters: Clusters, rows: range, *, share: float) -> "Locality":

@@ -1,4 +1,4 @@
-"""The pairs of a step: supervising edges from all over the graph, or in runs, each of them from one cluster.
+"""The pairs of a step: supervising edges from all over the graph, or in runs, each of them from a cluster.
 
 Where there are many clusters, a step that draws from all over holds few candidates of each, and so few hard negatives:
 paper B's tasks (arXiv 2302.02657) take a batch of one cluster each. Some runs a step stand between the two.
@@ -24,7 +24,8 @@ class Drawn:
     targets: Int64[ndarray, "rows"]
     """The positives, as rows of the graph; a duplicate's pair is that of its original with itself."""
     home: Float64[ndarray, "clusters"]
-    """How often a step that asks for a cluster as often as this one holds each of its pairs."""
+    """How often a step that asks for a cluster as often as this one holds each of its pairs: rows over pairs, a row's
+    own counted with the others, which matters where it has few beside it."""
     abroad: float
     """How often a step holds each pair, for rows of other clusters; 0 where these are not to see its positive."""
 
@@ -60,7 +61,7 @@ class ShuffledPairs:
 
 @dataclass(frozen=True, slots=True)
 class PairsInRuns:
-    """A few runs of pairs a step, each (but where two clusters meet) from one cluster; made by `of`.
+    """A few runs of pairs a step, each from one cluster, but where two meet or small ones do not fill it; made by `of`.
 
     Pairs stand in the order of the clusters of their positives, shuffled within each, and are cut into runs whose order
     is shuffled: so each is drawn once an epoch, but that the last run is filled up with the first pairs.
