@@ -102,7 +102,7 @@ def test_exposure_is_told_by_the_values_of_a_column(path: Path):
         assert point["groups"] == pytest.approx(point["clusters"])
     even, *_, steep = steering["quota"]
     assert even["gini_groups@10"] < steep["gini_groups@10"]
-    with pytest.raises(ConfigError, match=r"no column `grop` .* evaluation.exposure"):
+    with pytest.raises(ConfigError, match=r"no column `grop` .* `evaluation.exposure`"):
         pipeline.run(path, config=settings({"evaluation": {"exposure": "grop"}}))
 
 
