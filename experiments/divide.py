@@ -5,24 +5,23 @@
 
 An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`,
 `colleges.toml`), and these over the network's, in `experiments/` or `examples/datasets/`. A run is
-`runs/divide/<network>/<arm>-<seed>`; what is done is not done again, and as many are made at a time as there are cores.
+`runs/divide/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/divide/`. What has a record of
+the settings of today is not run again, and as many runs are made at a time as there are cores.
 The first arm of a family is what the others are held against, and its runs judge the baselines. Nothing is chosen by
 the test part.
 """
 
 import argparse
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+from records import Found, read_record
 from running import Run, bring_up_to_date
-from tables import Found, Results, head, interval, relative
+from tables import Results, head, interval, relative
 
 from amity.config import Config, load_config, merge, read_page
 from amity.evaluation.page import NAMES
@@ -103,6 +102,7 @@ def main() -> None:
     everywhere = [name for family in FAMILIES.values() for name in family.seeds]
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/divide"))
+    parser.add_argument("--records", type=Path, default=HERE / "records" / "divide", help="what runs found")
     parser.add_argument("--networks", nargs="+", choices=everywhere, default=everywhere)
     every_arm = sorted({arm for family in FAMILIES.values() for arm in family.arms})
     parser.add_argument("--arms", nargs="+", choices=every_arm, help="a family's first is always among them")
@@ -116,21 +116,16 @@ def main() -> None:
         for name in [one for one in family.seeds if one in given.networks]:
             seeds = range(given.seeds or family.seeds[name])
             runs = {(arm, seed): prepare(given, kind, name, arm, seed) for seed, arm in product(seeds, arms)}
-            bring_up_to_date(list(runs.values()), jobs=1 if family.large else given.jobs)
-            results[name] = {arm: [read(runs[arm, seed].path) for seed in seeds] for arm in arms}
+            bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=1 if family.large else given.jobs)
+            results[name] = {arm: [read_record(runs[arm, seed].record) for seed in seeds] for arm in arms}
             given.page.write_text(page(results), encoding="utf-8")
 
 
 def prepare(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Run:
     """Where a run lies, what of, and how it is made."""
-    return Run(given.runs / name / f"{arm}-{seed}", given.data / name, settings(kind, name, arm, seed))
-
-
-def read(path: Path) -> Found:
-    """What a run found."""
-    table = pq.read_table(path / "per_query.parquet")
-    values = {column: table[column].to_numpy() for column in table.column_names if "@" in column}
-    return Found(values, table["degree"].to_numpy(), json.loads((path / "report.json").read_text(encoding="utf-8")))
+    place = Path(name) / f"{arm}-{seed}"
+    record = given.records / place.with_suffix(".parquet")
+    return Run(given.runs / place, given.data / name, settings(kind, name, arm, seed), record)
 
 
 def settings(kind: str, name: str, arm: str, seed: int) -> Config:
@@ -173,7 +168,7 @@ def tables(name: str, by_arm: Results) -> list[str]:
         rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
     about = f"Seeds: {len(runs)}; queries of each: {len(runs[0].degrees):,}."
     told = [about, "", *rows, "", *gaps(by_arm, base, others), *inside(by_arm)]
-    return [*told, *(steering(by_arm[STEERED][0].report) if STEERED in by_arm else [])]
+    return [*told, *(steering(by_arm[STEERED][0]) if STEERED in by_arm else [])]
 
 
 def gaps(by_arm: Results, base: str, others: list[str]) -> list[str]:
@@ -201,12 +196,12 @@ def inside(by_arm: Results) -> list[str]:
     return ["", *head(["within the cluster", *INSIDE, *measured.values()]), *rows] if rows else []
 
 
-def steering(report: Mapping[str, Any]) -> list[str]:
+def steering(found: Found) -> list[str]:
     """Recall against diversity and fairness as intent counts for more: the first seed's, by merge and alpha."""
-    length = report["config"]["evaluation"]["headline"]
+    length = found.settings["evaluation"]["headline"]
     shown = {f"recall@{length}": "", f"entropy@{length}": ", bits", f"coverage@{length}": "", f"gini@{length}": ""}
     rows = head(["merge", "alpha", *(name + unit for name, unit in shown.items()), f"gini_clusters@{length}"])
-    for by, points in report["steering"].items():
+    for by, points in found.report["steering"].items():
         for point in points:
             values = [point[name]["value"] if isinstance(point[name], dict) else point[name] for name in shown]
             cells = " | ".join(f"{value:.4f}" for value in [*values, point[f"gini_clusters@{length}"]])

@@ -7,6 +7,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from records import keep_record, stands
+
 from amity import log, pipeline
 from amity.config import Config
 
@@ -15,28 +17,33 @@ THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Run(NamedTuple):
-    """What there is to run."""
+    """What there is to run, and where what it finds is kept."""
 
     path: Path
     data: Path
     config: Config
+    record: Path
 
 
-def bring_up_to_date(runs: Sequence[Run], *, jobs: int) -> None:
-    """Run what has not been run yet, so many at a time, and print what is done; after a failure no other begins."""
+def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) -> None:
+    """Run what has no record that stands, so many at a time, and tell what is done; after a failure no other begins."""
+    runs = [run for run in runs if not stands(run.record, run.config)]
+    if not runs:
+        return
     jobs, afresh = min(jobs, len(runs)), get_context("spawn")
     os.environ.update(dict.fromkeys(THREADS, str(max(1, (os.cpu_count() or 1) // jobs))))
     with ProcessPoolExecutor(jobs, mp_context=afresh, initializer=log.set_silent, initargs=(True,)) as pool:
         try:
-            for task in as_completed([pool.submit(_bring_up_to_date, run) for run in runs]):
+            for task in as_completed([pool.submit(_bring_up_to_date, run, metrics) for run in runs]):
                 print(task.result(), flush=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _bring_up_to_date(run: Run) -> str:
-    """Run one, and tell what took how long."""
-    done = pipeline.run(*run).items()
+def _bring_up_to_date(run: Run, metrics: Sequence[str]) -> str:
+    """Run one, keep its record, and tell what took how long."""
+    done = pipeline.run(run.path, run.data, run.config).items()
+    keep_record(run.path, run.record, run.config, metrics=metrics)
     made = ", ".join(f"{name} {one.record.seconds:.0f} s" for name, one in done if one.made)
     return f"{run.path}: {made or 'done before'}"

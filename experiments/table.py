@@ -3,7 +3,8 @@
     python experiments/table.py ../shared/data                        # all of it: hours
     python experiments/table.py ../shared/data --networks fb100_reed --arms gat both --seeds 3 --page runs/reed.md
 
-A run is `runs/table/<network>/<arm>-<seed>`; what is done is not done again, so that an interrupted table goes on. As
+A run is `runs/table/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/table/`. What has a
+record of the settings of today is not run again, so that an interrupted table goes on, on this machine or another. As
 many runs as there are cores are made at a time. The arms are `experiments/arms/*.toml`, laid over the settings of the
 network in `examples/datasets/`. All arms of a seed have the same split, the same negatives and the same settings beside
 their own; what they are told apart by is the validation part alone (when to stop, and the weights of the blend).
@@ -11,14 +12,14 @@ Baselines without an arm are judged once a seed.
 """
 
 import argparse
-import json
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
+from records import Found, read_record
 from running import Run, bring_up_to_date
-from tables import BASE, BESIDE, METRICS, Found, Results, charts, page
+from tables import BASE, BESIDE, METRICS, Results, charts, page
 
 from amity.config import Config, load_config, merge
 from amity.evaluation.factorization import FACTORIZATIONS
@@ -51,7 +52,7 @@ WHOLE = "system"
 """The arm that is judged with all that stands beside the encoder."""
 ENCODER_ALONE = {"embedding": {"spectral": {"dim": 0}}, "retrieval": {"blend": {"heuristics": []}}}
 """Laid over the others, which are judged by their encoder alone."""
-PAGE = HERE / "RESULTS.md"
+PAGE, RECORDS = HERE / "RESULTS.md", HERE / "records" / "table"
 
 
 def main() -> None:
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/table"))
+    parser.add_argument("--records", type=Path, default=RECORDS, help="what runs found, kept apart from them")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--arms", nargs="+", default=CHOSEN, help=f"files of {ARMS.name}/; {BASE} is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
@@ -72,8 +74,8 @@ def main() -> None:
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
         runs = {(arm, seed): prepare(given, name, arm, seed) for seed in seeds for arm in arms}
-        bring_up_to_date(list(runs.values()), jobs=given.jobs)
-        results[name] = {arm: [read(runs[arm, seed].path) for seed in seeds] for arm in arms}
+        bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
+        results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
         write(given.page, results)
 
 
@@ -87,17 +89,18 @@ def write(path: Path, results: Results) -> None:
 
 def prepare(given: argparse.Namespace, name: str, arm: str, seed: int) -> Run:
     """Where a run lies, what of, and how it is made."""
-    return Run(given.runs / name / f"{arm}-{seed}", given.data / name, settings(name, arm, seed))
+    place = Path(name) / f"{arm}-{seed}"
+    record = given.records / place.with_suffix(".parquet")
+    return Run(given.runs / place, given.data / name, settings(name, arm, seed), record)
 
 
-def read(path: Path) -> Found:
-    """What a run found."""
-    table = pq.read_table(path / "per_query.parquet")
-    values = {column: table[column].to_numpy() for column in table.column_names if "@" in column or "mrr" in column}
+def read(record: Path) -> Found:
+    """What a run found, and its parts."""
+    found = read_record(record)
+    values = found.values
     for part, rest in (("vectors/", ""), ("encoder/", "vectors/")):  # Where nothing stands beside it, a part is all.
         values = {part + metric: values[rest + metric] for metric in METRICS} | values
-    report = json.loads((path / "report.json").read_text(encoding="utf-8"))
-    return Found(values, table["degree"].to_numpy(), report)
+    return replace(found, values=values)
 
 
 def settings(name: str, arm: str, seed: int) -> Config:

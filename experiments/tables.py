@@ -1,15 +1,14 @@
 """What `table.py` writes: tables in Markdown of what runs found, with intervals of paired differences, and charts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from records import Found
 
 from amity.evaluation.charts import Mark, Series, grouped_bars
 from amity.evaluation.page import NAMES
 from amity.evaluation.statistics import bootstrap_means_over_seeds, middle
-from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
+from amity.graph.degrees import DEGREE_BUCKETS
 
 BASE = "gat"
 """The arm that others are held against; its runs judge the baselines that need no training of ours."""
@@ -22,23 +21,6 @@ LOW = (0, 1)
 FEW = 100
 """Networks with fewer queries a seed stay out of the mean of differences."""
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a run found."""
-
-    values: dict[str, np.ndarray]
-    """By the name of a column of `per_query.parquet`: `encoder/recall@50` is what the learned numbers find alone,
-    `vectors/recall@50` all numbers, and `recall@50` their blend with heuristics."""
-    degrees: np.ndarray
-    """How many train friends each query has."""
-    report: dict[str, Any]
-
-    def of(self, column: str, buckets: Sequence[int] = ()) -> np.ndarray:
-        """The values of a column, of the queries in some buckets of degree; of all without any."""
-        kept = np.isin(degree_buckets(self.degrees), buckets) if buckets else slice(None)
-        return self.values[column][kept]
 
 
 Results = Mapping[str, Mapping[str, Sequence[Found]]]
@@ -202,7 +184,8 @@ def relative(
     by_arm: Mapping[str, Sequence[Found]], one: Column, other: Column, buckets: Sequence[int] = ()
 ) -> np.ndarray:
     """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them."""
-    runs = zip(by_arm[one[0]], by_arm[other[0]], strict=True)
+    runs = list(zip(by_arm[one[0]], by_arm[other[0]], strict=True))
+    assert all(run.asked == base.asked for run, base in runs), f"{one[0]} and {other[0]} were not asked the same"
     tables = [np.stack([run.of(one[1], buckets), base.of(other[1], buckets)], axis=1) for run, base in runs]
     tables = [table for table in tables if len(table)]
     if not tables:

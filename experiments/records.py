@@ -1,0 +1,89 @@
+"""What runs found, kept beside the code: a file a run, so that a table goes on wherever it was begun.
+
+A record is Parquet: a row a query, in the order of the run, with its train friends and what was found for it; its
+metadata have what the report says beside, and the settings of the run. A record stands as long as these
+are the settings that the run would have today. One that is younger than the record does not unseat it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from amity import __version__
+from amity.artifacts import write_atomically
+from amity.config import Config
+from amity.evaluation import read_per_query
+from amity.graph.degrees import degree_buckets
+
+TOLD = ("made", "seconds", "peak_rss_bytes", "queries", "candidates", "in_cluster", "intent", "steering")
+"""What is kept of a report, as far as it is there; and the names of its baselines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run found."""
+
+    values: dict[str, np.ndarray]
+    """By the name of a column of `per_query.parquet`: `encoder/recall@50` is what the learned numbers find alone,
+    `vectors/recall@50` all numbers, and `recall@50` their blend with heuristics."""
+    degrees: np.ndarray
+    """How many train friends each query has."""
+    report: dict[str, Any]
+    """What the report says, as far as it is kept."""
+    settings: dict[str, Any]
+    """What the run was set to, as JSON has it."""
+    asked: str
+    """A hash of the queries and of what is held out of each: runs of one hash can be compared query by query."""
+
+    def of(self, column: str, buckets: Sequence[int] = ()) -> np.ndarray:
+        """The values of a column, of the queries in some buckets of degree; of all without any."""
+        kept = np.isin(degree_buckets(self.degrees), buckets) if buckets else slice(None)
+        return self.values[column][kept]
+
+
+def keep_record(run: Path, record: Path, config: Config, *, metrics: Sequence[str]) -> None:
+    """Write the record of a finished run, whole or not at all, with some of its metrics as float32."""
+    found = read_per_query(run / "per_query.parquet")
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    columns = [name for name in found.column_names if name.rpartition("/")[2] in metrics]
+    asked = sha256(json.dumps(found.select(["query", "truth"]).to_pydict()).encode()).hexdigest()
+    told = {name: report[name] for name in TOLD if name in report} | {"baselines": list(report["baselines"])}
+    about = {"amity": __version__, "asked": asked, "settings": config.model_dump(mode="json"), "report": told}
+    values = {"degree": found["degree"].cast(pa.int32()), **{name: found[name].cast(pa.float32()) for name in columns}}
+    table, content = pa.table(values), BytesIO()
+    with pq.ParquetWriter(content, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({name: json.dumps(one, separators=(",", ":")) for name, one in about.items()})
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(record, content.getvalue())
+
+
+def read_record(record: Path) -> Found:
+    """What a run found, as far as its record has it."""
+    table, about = pq.read_table(record), _about(record)
+    values = {name: table[name].to_numpy() for name in table.column_names if name != "degree"}
+    return Found(values, table["degree"].to_numpy(), about["report"], about["settings"], about["asked"])
+
+
+def stands(record: Path, config: Config) -> bool:
+    """Whether there is a record, of a run with these settings."""
+    return record.exists() and is_within(_about(record)["settings"], config.model_dump(mode="json"))
+
+
+def is_within(then: object, now: object) -> bool:
+    """Whether all that was set then is set so now."""
+    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
+        return then == now
+    return all(name in now and is_within(one, now[name]) for name, one in then.items())
+
+
+def _about(record: Path) -> dict[str, Any]:
+    return {name.decode(): json.loads(text) for name, text in pq.read_metadata(record).metadata.items()}

@@ -1,0 +1,78 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records import is_within, keep_record, read_record, stands
+from tables import relative
+
+from amity import pipeline
+from amity.config import Config, load_config, merge
+from amity.evaluation import read_per_query
+from tiny import FLAGS, write_tables
+
+METRICS = ("recall@10", "mrr")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished run and its record."""
+
+    run: Path
+    record: Path
+    config: Config
+
+
+def keep(folder: Path, **flags: object) -> Kept:
+    config = load_config(flags=merge(FLAGS, {"evaluation": {"baselines": ("ppr",)}} | flags))
+    kept = Kept(folder / "run", folder / "records" / "run.parquet", config)
+    pipeline.run(kept.run, write_tables(folder / "data"), config)
+    keep_record(kept.run, kept.record, config, metrics=METRICS)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return keep(tmp_path_factory.mktemp("kept"))
+
+
+@pytest.fixture(scope="module")
+def kept_of_another_split(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return keep(tmp_path_factory.mktemp("other"), seed=1)
+
+
+def test_a_record_tells_what_its_run_found(kept: Kept):
+    found, table = read_record(kept.record), read_per_query(kept.run / "per_query.parquet")
+    assert {f"{part}{metric}" for part in ("", "ppr/") for metric in METRICS} <= found.values.keys()
+    assert not any(name.endswith("recall@5") for name in found.values)
+    for name, values in found.values.items():
+        np.testing.assert_array_equal(values, table[name].to_numpy().astype(np.float32))
+    np.testing.assert_array_equal(found.degrees, table["degree"].to_numpy())
+    assert found.report["baselines"] == ["ppr"]
+    assert found.settings["seed"] == kept.config.seed
+
+
+def test_a_record_names_nobody(kept: Kept):
+    assert b"person-" not in kept.record.read_bytes()
+
+
+def test_a_record_stands_until_a_setting_of_its_run_changes(kept: Kept):
+    assert stands(kept.record, kept.config)
+    assert not stands(kept.record, load_config(flags=merge(kept.config.model_dump(), {"seed": 1})))
+    deeper = {"objectives": {"retrieval": {"temperature": 0.3}}}
+    assert not stands(kept.record, load_config(flags=merge(kept.config.model_dump(), deeper)))
+    assert not stands(kept.record.with_name("none.parquet"), kept.config)
+
+
+def test_a_setting_that_is_younger_than_a_record_does_not_unseat_it():
+    assert is_within({"a": {"b": 1}}, {"a": {"b": 1, "new": 2}, "other": 3})
+    assert not is_within({"a": {"b": 1, "gone": 2}}, {"a": {"b": 1}})
+    assert not is_within({"a": {"b": 1}}, {"a": {"b": [1]}})
+
+
+def test_runs_that_were_not_asked_the_same_are_not_compared(kept: Kept, kept_of_another_split: Kept):
+    one, other = read_record(kept.record), read_record(kept_of_another_split.record)
+    column = ("arm", "mrr"), ("base", "mrr")
+    assert relative({"arm": [one], "base": [one]}, *column)[0] == 0
+    with pytest.raises(AssertionError, match="were not asked the same"):
+        relative({"arm": [one], "base": [other]}, *column)
