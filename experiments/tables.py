@@ -39,6 +39,7 @@ def page(results: Results) -> str:
             "friends; means over seeds, each with a split of its own (foursquare's: later friendships are the truth",
             "of every seed). Intervals are of 95%, from bootstrap samples of seeds and of queries in them. Arms",
             "are what the learned numbers find alone; of the system also with eigenvectors beside them, and blended.",
+            duration(results),
             "",
             *(line for metric in METRICS for line in [f"## {metric}", "", *found_table(results, metric), ""]),
             "![recall by network](charts/network.svg)",
@@ -75,6 +76,13 @@ def page(results: Results) -> str:
             "",
         ]
     )
+
+
+def duration(results: Results) -> str:
+    """How many runs there are, and how long they took, a core each."""
+    runs = [run for by_arm in results.values() for found in by_arm.values() for run in found]
+    hours = sum(seconds for run in runs for seconds in run.report["seconds"].values()) / 3600
+    return f"The {len(runs)} runs took {hours:.1f} hours of one core."
 
 
 def charts(results: Results) -> dict[str, str]:

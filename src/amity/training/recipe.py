@@ -15,11 +15,11 @@ from amity.training.redivision import Redivision
 class TrainingConfig(Section):
     """How long, how fast, and when to stop."""
 
-    steps: NonNegativeInt = 2000
+    steps: NonNegativeInt = 1200
     """At most this many steps; with 0 the parameters stay as they were drawn."""
-    learning_rate: PositiveFloat = 1.5e-3
-    """Step size of Adam."""
-    cooling: float = Field(default=0.0, ge=0.0, le=1.0)
+    learning_rate: PositiveFloat = 4e-3
+    """Step size of Adam, at first."""
+    cooling: float = Field(default=1.0, ge=0.0, le=1.0)
     """The last share of `steps` over which the step size falls to 0 in a straight line; 0 keeps it."""
     weight_decay: NonNegativeFloat = 0.0
     """Decay of the weights (not of the vectors of ids), decoupled as in AdamW (arXiv 1711.05101)."""
