@@ -27,7 +27,7 @@ class Run(NamedTuple):
 
 def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) -> None:
     """Run what has no record that stands, so many at a time, and tell what is done; after a failure no other begins."""
-    runs = [run for run in runs if not stands(run.record, run.config)]
+    runs = [run for run in runs if not has_record(run)]
     if not runs:
         return
     jobs, afresh = min(jobs, len(runs)), get_context("spawn")
@@ -39,6 +39,11 @@ def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def has_record(run: Run) -> bool:
+    """Whether a record of it stands."""
+    return stands(run.record, run.config)
 
 
 def _bring_up_to_date(run: Run, metrics: Sequence[str]) -> str:

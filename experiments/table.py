@@ -1,6 +1,7 @@
 """Train every arm on every network with several seeds, and remake the tables of `experiments/RESULTS.md`.
 
     python experiments/table.py ../shared/data                        # all of it: hours
+    python experiments/table.py ../shared/data --kept                 # of what has been run so far: seconds
     python experiments/table.py ../shared/data --networks fb100_reed --arms gat both --seeds 3 --page runs/reed.md
 
 A run is `runs/table/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/table/`. What has a
@@ -18,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from records import Found, read_record
-from running import Run, bring_up_to_date
+from running import Run, bring_up_to_date, has_record
 from tables import BASE, BESIDE, METRICS, Results, charts, page
 
 from amity.config import Config, load_config, merge
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--arms", nargs="+", default=CHOSEN, help=f"files of {ARMS.name}/; {BASE} is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
+    parser.add_argument("--kept", action="store_true", help="train nothing; of seeds, those with all arms recorded")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
@@ -74,9 +76,13 @@ def main() -> None:
     for name in given.networks:
         seeds = range(given.seeds or NETWORKS[name])
         runs = {(arm, seed): prepare(given, name, arm, seed) for seed in seeds for arm in arms}
-        bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
-        results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
-        write(given.page, results)
+        if given.kept:
+            seeds = [seed for seed in seeds if all(has_record(runs[arm, seed]) for arm in arms)]
+        else:
+            bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
+        if seeds:
+            results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
+            write(given.page, results)
 
 
 def write(path: Path, results: Results) -> None:
