@@ -19,7 +19,7 @@ from running import Run, bring_up_to_date, has_record
 from table import WHOLE, settings
 from tables import LOW, METRIC, METRICS, Column, Results, gap_table, value_table
 
-from amity import pipeline
+from amity import log, pipeline
 from amity.config import Config, load_config, merge
 
 HERE = Path(__file__).parent
@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")
-    given = parser.parse_args()
-    results = {}
+    given, results = parser.parse_args(), {}
+    log.set_silent(True)
     for name in given.networks:
         runs = {(lever, seed): prepare(given, name, lever, seed) for seed in range(given.seeds) for lever in LEVERS}
         bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)

@@ -179,7 +179,10 @@ def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buck
     """A row a network, and one for their mean: by how much the first of each pair finds more than the second."""
     rows = head(["network", *pairs])
     samples = {name: [relative(by_arm, *pair, buckets) for pair in pairs.values()] for name, by_arm in results.items()}
-    many = [name for name, one in XX >= FEW]
+    queries = {
+        name: [len(run.of(METRIC, buckets)) for run in next(iter(one.values()))] for name, one in results.items()
+    }
+    many = [name for name, counts in queries.items() if np.mean(counts) >= FEW]
     means = [np.mean([samples[name][place] for name in many], axis=0) for place in range(len(pairs) if many else 0)]
     for name, found in [*samples.items(), (f"**mean of {len(many)}**", means)]:
         rows.append(f"| {name} | {' | '.join(map(interval, found))} |")
