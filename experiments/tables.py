@@ -41,6 +41,10 @@ def page(results: Results) -> str:
             "are what the learned numbers find alone; of the system also with eigenvectors beside them, and blended.",
             duration(results),
             "",
+            f"## {METRIC} at a glance",
+            "",
+            *summary_table(results),
+            "",
             *(line for metric in METRICS for line in [f"## {metric}", "", *found_table(results, metric), ""]),
             "![recall by network](charts/network.svg)",
             "",
@@ -134,6 +138,20 @@ def baselines(results: Results, metric: str = METRIC) -> dict[str, Column]:
     return judged | {title: (arm, f"encoder/{metric}") for arm, title in BESIDE.items() if arm in by_arm}
 
 
+def summary_table(results: Results) -> list[str]:
+    """A row a network: the system, part by part, beside the best baseline without a graph network."""
+    rows = head(["network", "people", "encoder", "vectors", "amity", "best baseline", "amity against it, 95%"])
+    gaps = []
+    for name, by_arm in results.items():
+        people, columns = by_arm[BASE][0].report["candidates"], system(results)
+        found = [_mean(by_arm, column) for column in columns.values()]
+        column, best = _best(by_arm, METRIC)
+        gaps.append(relative(by_arm, columns["blended"], column))
+        cells = " | ".join(f"**{value:.3f}**" if value == max(found) else f"{value:.3f}" for value in found)
+        rows.append(f"| {name} | {people:,} | {cells} | {best:.3f} ({_title(column)}) | {interval(gaps[-1], '%')} |")
+    return [*rows, f"| **mean of {len(gaps)}** | | | | | | {interval(np.mean(gaps, axis=0), '%')} |"]
+
+
 def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> list[str]:
     """A row a network: the best baseline without a graph network, each arm, and the whole system."""
     by_arm = next(iter(results.values()))
@@ -143,12 +161,12 @@ def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> l
     columns = {**arms, **whole}
     rows = head(["network", "seeds", "queries", "best baseline without a graph network", *columns, "against it"])
     for name, by_arm in results.items():
-        runs, (title, best) = by_arm[BASE], _best(by_arm, metric, buckets)
+        runs, (column, best) = by_arm[BASE], _best(by_arm, metric, buckets)
         queries = np.mean([len(run.of(metric, buckets)) for run in runs])
         found = [_mean(by_arm, column, buckets) for column in columns.values()]
         gain = f"{100 * (found[-1] / best - 1):+.1f}%" if best else "–"
         shown = " | ".join(f"{value:.4f}" for value in found)
-        rows.append(f"| {name} | {len(runs)} | {queries:,.0f} | {best:.4f} ({title}) | {shown} | {gain} |")
+        rows.append(f"| {name} | {len(runs)} | {queries:,.0f} | {best:.4f} ({_title(column)}) | {shown} | {gain} |")
     return rows
 
 
@@ -206,12 +224,16 @@ def relative(
         return 100 * (both[:, 0] / both[:, 1] - 1)
 
 
-def _best(by_arm: Mapping[str, Sequence[Found]], metric: str, buckets: Sequence[int] = ()) -> tuple[str, float]:
+def _best(by_arm: Mapping[str, Sequence[Found]], metric: str, buckets: Sequence[int] = ()) -> tuple[Column, float]:
     """The baseline among those that the base's runs judged which finds most in the mean over seeds."""
-    names = by_arm[BASE][0].report["baselines"]
-    values = {NAMES[name]: _mean(by_arm, (BASE, f"{name}/{metric}"), buckets) for name in names}
+    columns = [(BASE, f"{name}/{metric}") for name in by_arm[BASE][0].report["baselines"]]
+    values = {column: _mean(by_arm, column, buckets) for column in columns}
     best = max(values, key=values.__getitem__)
     return best, values[best]
+
+
+def _title(column: Column) -> str:
+    return NAMES[column[1].split("/")[0]]
 
 
 def _mean(by_arm: Mapping[str, Sequence[Found]], column: Column, buckets: Sequence[int] = ()) -> float:
@@ -227,12 +249,12 @@ def _average(
     return float(np.mean(means)) if means else np.nan
 
 
-def interval(samples: np.ndarray) -> str:
+def interval(samples: np.ndarray, unit: str = "") -> str:
     """What `relative` gives, with the middle 95% of its samples."""
     if not np.isfinite(samples).all():
         return "–"
     low, high = middle(samples[1:], 0.95)
-    return f"{samples[0]:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{samples[0]:+.1f}{unit} [{low:+.1f}, {high:+.1f}]"
 
 
 def head(titles: Sequence[str]) -> list[str]:
