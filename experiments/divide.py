@@ -1,10 +1,11 @@
 """Divide and conquer against one encoder for everything: train every arm with several seeds, and write the tables.
 
     python experiments/divide.py ../shared/data                                 # all of it: hours
+    python experiments/divide.py ../shared/data --kept                          # of what has been run so far: seconds
     python experiments/divide.py ../shared/data --networks ml1m_sequences --arms naive prompts --seeds 1 --page ml1m.md
 
 An arm is a file of `experiments/divide/`, laid over the settings of its family (`histories.toml`, `friends.toml`,
-`colleges.toml`), and these over the network's, in `experiments/` or `examples/datasets/`. A run is
+`reviews.toml`, `colleges.toml`), and these over the network's, in `experiments/` or `examples/datasets/`. A run is
 `runs/divide/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/divide/`. What has a record of
 the settings of today is not run again, and as many runs are made at a time as there are cores.
 The first arm of a family is what the others are held against, and its runs judge the baselines. Nothing is chosen by
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from records import Found, read_record
-from running import Run, bring_up_to_date
+from running import Run, bring_up_to_date, has_record
 from tables import Results, head, interval, relative
 
 from amity.config import Config, load_config, merge, read_page
@@ -54,13 +55,11 @@ class Family:
     """Whether one run at a time fits into memory."""
 
 
+OF_HISTORIES = ("sasrec", "sasrec_bce", "sasrec_plus", "comirec", PROMPTLESS, "mmoe", "token", "inputs", STEERED)
+BESIDE_HISTORIES = ("popularity", "bpr", "ials")
 FAMILIES = {
-    "histories": Family(
-        {"ml1m_sequences": 5, "amazon_beauty_s3rec": 5},
-        ("sasrec", "sasrec_bce", "sasrec_plus", "comirec", PROMPTLESS, "mmoe", "token", "inputs", STEERED),
-        ("popularity", "bpr", "ials"),
-        one_split=True,
-    ),
+    "histories": Family({"ml1m_sequences": 5}, OF_HISTORIES, BESIDE_HISTORIES, one_split=True),
+    "reviews": Family({"amazon_beauty_s3rec": 5}, OF_HISTORIES, BESIDE_HISTORIES, one_split=True),
     "friends": Family(
         {"fb100_cornell": 3},
         ("undivided", PROMPTLESS, STEERED),
@@ -107,6 +106,7 @@ def main() -> None:
     every_arm = sorted({arm for family in FAMILIES.values() for arm in family.arms})
     parser.add_argument("--arms", nargs="+", choices=every_arm, help="a family's first is always among them")
     parser.add_argument("--seeds", type=int, help="instead of what the network says")
+    parser.add_argument("--kept", action="store_true", help="train nothing: take what has a record")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "DIVIDE.md")
     given = parser.parse_args()
@@ -116,9 +116,17 @@ def main() -> None:
         for name in [one for one in family.seeds if one in given.networks]:
             seeds = range(given.seeds or family.seeds[name])
             runs = {(arm, seed): prepare(given, kind, name, arm, seed) for seed, arm in product(seeds, arms)}
-            bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=1 if family.large else given.jobs)
-            results[name] = {arm: [read_record(runs[arm, seed].record) for seed in seeds] for arm in arms}
-            given.page.write_text(page(results), encoding="utf-8")
+            if not given.kept:
+                bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=1 if family.large else given.jobs)
+            found = {arm: [read_record(run.record) for run in of_arm(runs, arm) if has_record(run)] for arm in arms}
+            if found[arms[0]]:
+                results[name] = {arm: some for arm, some in found.items() if some}
+                given.page.write_text(page(results), encoding="utf-8")
+
+
+def of_arm(runs: Mapping[tuple[str, int], Run], arm: str) -> list[Run]:
+    """The runs of an arm, by seed."""
+    return [run for (name, _), run in runs.items() if name == arm]
 
 
 def prepare(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Run:
@@ -157,16 +165,17 @@ def tables(name: str, by_arm: Results) -> list[str]:
     """All that there is to tell of one network."""
     base, *others = by_arm
     runs = by_arm[base]
-    rows = head(["", *METRICS, "training, s"])
+    rows = head(["", "seeds", *METRICS, "training, s"])
     for title, values in PUBLISHED.get(name, {}).items():
-        rows.append(f"| {title}, published | {' | '.join('' if one is None else f'{one:.4f}' for one in values)} | |")
+        cells = " | ".join("" if one is None else f"{one:.4f}" for one in values)
+        rows.append(f"| {title}, published | | {cells} | |")
     for baseline in runs[0].report["baselines"]:
         judged = [run for run in runs if baseline in run.report["baselines"]]
-        rows.append(f"| {NAMES[baseline]} | {_cells(judged, METRICS, f'{baseline}/')} | |")
+        rows.append(f"| {NAMES[baseline]} | {len(judged)} | {_cells(judged, METRICS, f'{baseline}/')} | |")
     for arm, found in by_arm.items():
         seconds = np.median([run.report["seconds"]["train"] for run in found])
-        rows.append(f"| `{arm}` | {_cells(found, METRICS)} | {seconds:,.0f} |")
-    about = f"Seeds: {len(runs)}; queries of each: {len(runs[0].degrees):,}."
+        rows.append(f"| `{arm}` | {len(found)} | {_cells(found, METRICS)} | {seconds:,.0f} |")
+    about = f"Queries of each seed: {len(runs[0].degrees):,}."
     told = [about, "", *rows, "", *gaps(by_arm, base, others), *inside(by_arm)]
     return [*told, *(steering(by_arm[STEERED][0]) if STEERED in by_arm else [])]
 

@@ -210,8 +210,12 @@ def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buck
 def relative(
     by_arm: Mapping[str, Sequence[Found]], one: Column, other: Column, buckets: Sequence[int] = ()
 ) -> np.ndarray:
-    """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them."""
-    runs = list(zip(by_arm[one[0]], by_arm[other[0]], strict=True))
+    """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them.
+
+    Runs are paired by their seeds, and those of a seed that the other arm lacks left out.
+    """
+    others = {run.settings["seed"]: run for run in by_arm[other[0]]}
+    runs = [(run, others[run.settings["seed"]]) for run in by_arm[one[0]] if run.settings["seed"] in others]
     assert all(run.asked == base.asked for run, base in runs), f"{one[0]} and {other[0]} were not asked the same"
     tables = [np.stack([run.of(one[1], buckets), base.of(other[1], buckets)], axis=1) for run, base in runs]
     tables = [table for table in tables if len(table)]

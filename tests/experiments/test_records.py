@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 @pytest.fixture(scope="module")
 def kept_of_another_split(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    return keep(tmp_path_factory.mktemp("other"), seed=1)
+    return keep(tmp_path_factory.mktemp("other"), splitting={"test": 0.2})
 
 
 def test_a_record_tells_what_its_run_found(kept: Kept):
@@ -70,9 +70,19 @@ def test_a_setting_that_is_younger_than_a_record_does_not_unseat_it():
     assert not is_within({"a": {"b": 1}}, {"a": {"b": [1]}})
 
 
+COLUMNS = ("arm", "mrr"), ("base", "mrr")
+
+
 def test_runs_that_were_not_asked_the_same_are_not_compared(kept: Kept, kept_of_another_split: Kept):
     one, other = read_record(kept.record), read_record(kept_of_another_split.record)
-    column = ("arm", "mrr"), ("base", "mrr")
-    assert relative({"arm": [one], "base": [one]}, *column)[0] == 0
+    assert relative({"arm": [one], "base": [one]}, *COLUMNS)[0] == 0
     with pytest.raises(AssertionError, match="were not asked the same"):
-        relative({"arm": [one], "base": [other]}, *column)
+        relative({"arm": [one], "base": [other]}, *COLUMNS)
+
+
+def test_runs_are_paired_by_their_seeds_and_not_by_their_places(kept: Kept):
+    one = read_record(kept.record)
+    better = replace(one, values={"mrr": 2 * one.values["mrr"]}, settings={**one.settings, "seed": 7})
+    by_arm = {"arm": [better, one], "base": [one]}
+    assert relative(by_arm, *COLUMNS)[0] == 0
+    assert relative({**by_arm, "base": [replace(better, values=one.values)]}, *COLUMNS)[0] == pytest.approx(100)
