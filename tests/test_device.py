@@ -48,5 +48,7 @@ def test_a_gpu_learns_clusters_divides_again_and_asks_each_as_the_cpu_does(tmp_p
     work = open_run(tmp_path / "run", until="embed")
     on_cpu = amity.embed(work.model(), work.split().train, work.embedding())
     assert on_cpu.asking is not None
-    np.testing.assert_allclose(work.embeddings().asking, on_cpu.asking, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(work.embeddings().intent, on_cpu.intent, rtol=1e-4, atol=1e-5)
+    nodes, embedded = np.arange(len(on_cpu.vectors)), work.embeddings()
+    asked, expected = (one.asked_each(nodes, clusters=3) for one in (embedded, on_cpu))
+    np.testing.assert_allclose(asked, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(embedded.intent, on_cpu.intent, rtol=1e-4, atol=1e-5)

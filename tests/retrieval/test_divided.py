@@ -1,18 +1,21 @@
 """The divided retriever: with one encoder it finds what one index finds; what is learned per cluster counts."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amity.clustering import Clusters, undivided
-from amity.embedding import Embeddings
+from amity.embedding import EmbeddingConfig, Embeddings, SpectralConfig, embed_graph
+from amity.encoder import Division, EncoderConfig, build_model
 from amity.errors import ArtifactError, ConfigError, RetrievalError
-from amity.graph import from_pairs
+from amity.graph import Graph, from_pairs
 from amity.graph.features import Category
-from amity.index import Hits, IndexConfig, open_divided, save_divided
+from amity.index import Hits, IndexConfig, build_divided, open_divided, save_divided
 from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended
 from amity.retrieval.asking import ask, ask_for
 from amity.retrieval.merging import merge
@@ -31,6 +34,23 @@ def learned(embeddings: Embeddings, count: int, seed: int = 0) -> Embeddings:
     asking = rng.standard_normal((count, num_queries, embeddings.vectors.shape[1])).astype(np.float32)
     intent = rng.dirichlet(np.ones(count), num_queries).astype(np.float32)
     return replace(embeddings, asking=asking, intent=intent)
+
+
+def prompted(graph: Graph, count: int, kind: str = "product") -> Embeddings:
+    """Those of an encoder with prompts behind it, that are other ones for each cluster."""
+    encoder = EncoderConfig.model_validate({"dim": 8, "prompts": {"kind": kind}, "features": {"ids": "learned"}})
+    model = build_model(graph, encoder, seed=0, division=Division(count, intent=True))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.encoder.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator) / 4
+    config = EmbeddingConfig(message_pass=0.2, spectral=SpectralConfig(dim=4, power=1.0, share=0.5))
+    return embed_graph(model, graph, None, config)
+
+
+def with_stored_questions(embeddings: Embeddings, count: int) -> Embeddings:
+    """The same, asked with the same."""
+    rows = np.arange(embeddings.graph.num_nodes)[embeddings.graph.queries.rows]
+    return replace(embeddings, asking=np.stack(embeddings.asked_each(rows, clusters=count)))
 
 
 def assert_alike(found: Hits, wanted: Hits, *, within: float = 0.0) -> None:
@@ -108,6 +128,37 @@ def test_each_cluster_is_asked_with_its_own_vectors_and_counts_by_its_intent():
             logs[inside] = np.log(embeddings.intent[query, cluster]) + scores[inside] - total
         assert np.logaddexp.reduce(logs) == pytest.approx(0, abs=1e-6)
         np.testing.assert_array_equal(hits.rows[query] - 60, np.argsort(-logs)[:15])
+
+
+@pytest.mark.parametrize("kind", ["product", "token", "mmoe"])
+def test_questions_that_are_made_when_asked_find_what_stored_ones_do(kind):
+    made, clusters = prompted(bipartite_graph(), 4, kind), divide(90, 4)
+    stored = with_stored_questions(made, 4)
+    found, wanted = (DividedRetriever.build(one, clusters).search(np.arange(60), k=20) for one in (made, stored))
+    assert_alike(found, wanted, within=1e-5)
+    plain = DividedRetriever.build(replace(made, asking=None), clusters).search(np.arange(60), k=20)
+    assert (plain.rows != wanted.rows).mean() > 0.1
+
+
+def test_the_same_askers_measure_recall_whether_all_are_asked_first_or_they_alone(monkeypatch):
+    monkeypatch.setattr("amity.index.divided.EXACT_BELOW", 100)
+    made, clusters = with_stored_questions(prompted(bipartite_graph(num_items=900), 3), 3), divide(900, 3)
+    config = IndexConfig.model_validate(
+        {"kind": "ivf", "ivf": {"probes": 1, "list_size": 20}, "target_recall": 0, "measured_queries": 25}
+    )
+    alone = DividedRetriever.build(made, clusters, config, seed=5).index
+    after_all = build_divided(made.vectors[60:], clusters, config, seed=5, asking=tuple(made.asking))
+    assert alone.recalls == after_all.recalls
+    assert alone.recall < 1
+
+
+def test_building_indexes_asks_no_more_than_those_who_measure_recall():
+    embeddings = learned(embed(bipartite_graph(num_users=20_000)), 30)
+    tracemalloc.start()
+    DividedRetriever.build(embeddings, divide(90, 30))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < embeddings.asking.nbytes / 4
 
 
 @settings(deadline=None, max_examples=12)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from amity.clustering import Clusters, undivided
-from amity.embedding import AtHand, embed_graph
+from amity.embedding import AtHand, EmbeddingConfig, SpectralConfig, embed_graph
 from amity.encoder import EncoderConfig, Model
 from amity.errors import ConfigError
 from amity.evaluation import EvaluationConfig, evaluate, fit_confidence
 from amity.index import IndexConfig
 from amity.objectives import ObjectivesConfig
-from amity.pipeline.validation import validation
+from amity.pipeline.validation import as_validated, validation
 from amity.retrieval import Confidence, DividedRetriever
 from amity.sampling import SamplingConfig, histories_before
 from amity.splitting import Split
@@ -221,10 +221,12 @@ def test_a_divided_training_repeats_itself_and_its_embeddings_ask_every_cluster(
     assert made.intent is not None
     np.testing.assert_allclose(made.intent.sum(1), 1, rtol=1e-5)
     assert (made.asking is None) == (kind == "none")
+    vectors, first = made.vectors[split.train.queries.rows], split.train.queries.first
+    asked = made.asked_each(first + np.arange(len(vectors)), clusters=3)
     for cluster in range(3) if made.asking is not None else ():
-        first = split.train.queries.rows.start
-        assert not np.allclose(made.asking[cluster], made.vectors[split.train.queries.rows], atol=1e-4)
-        np.testing.assert_array_equal(made.asked(np.array([first + 2]), cluster=cluster), made.asking[cluster, [2]])
+        assert not np.allclose(asked[cluster], vectors, atol=1e-4)
+        alone = made.asked(np.array([first + 2]), cluster=cluster)
+        np.testing.assert_allclose(alone, asked[cluster][[2]], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "at"), WAYS)
@@ -240,6 +242,27 @@ def test_validation_asks_every_cluster_by_what_came_before(split: Split, kind: s
     config = EvaluationConfig(queries=2000, k=(50,), headline=50)
     whole = evaluate(retriever, split.train, split.valid, config).values["recall@50"].mean()
     assert found == pytest.approx(whole, abs=2e-3)
+
+
+@pytest.mark.parametrize(("kind", "at"), WAYS)
+def test_as_validated_every_cluster_is_asked_as_if_the_validation_part_had_never_been_told(
+    split: Split, kind: str, at: str
+):
+    one, config = divided_recipe(kind, at), EmbeddingConfig(spectral=SpectralConfig(dim=4, power=1.0, share=0.5))
+    model = train_model(split, one, seed=1, validate=rising())
+    later, before = (
+        embed_graph(model, split.train, None, config, at_hand=AtHand(histories=histories_before(split, part)))
+        for part in (split.test, split.valid)
+    )
+    assert one.clusters is not None
+    told = as_validated(DividedRetriever.build(later, one.clusters), model, split).embeddings
+    queries = np.arange(split.train.num_nodes)[split.train.queries.rows]
+    found, wanted, kept = (np.stack(made.asked_each(queries, clusters=3)) for made in (told, before, later))
+    dim = model.encoder.dim
+    np.testing.assert_allclose(found[..., :dim], wanted[..., :dim], atol=1e-5)
+    np.testing.assert_array_equal(found[..., dim:], kept[..., dim:])
+    assert not np.allclose(found[..., :dim], kept[..., :dim], atol=1e-3)
+    np.testing.assert_allclose(told.intent, before.intent, atol=1e-5)
 
 
 def test_the_binary_loss_in_clusters_is_refused(split: Split):

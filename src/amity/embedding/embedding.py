@@ -22,6 +22,7 @@ from amity.embedding.histories import fill_from_histories
 from amity.embedding.learned import Learned
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
+from amity.embedding.questions import PromptedCodes
 from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.embedding.vectors import Embeddings, allot, open_embeddings
@@ -43,7 +44,8 @@ class EmbeddingConfig(Section):
     memory_gib: PositiveFloat = 4.0
     """Memory for the states of all nodes between two layers; where they need more, they lie in mapped files."""
     precision: Literal["single", "half"] = "single"
-    """How vectors, and states between two layers, are stored: half takes half the room. Sums are always single."""
+    """How vectors, the codes that prompts make questions of, and states between two layers are stored: half takes half
+    the room. Sums are always single, and so are those questions."""
     message_pass: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of what friends say in a finished vector: one more message pass, without training; 0 leaves it out."""
     heard_power: float = -0.5
@@ -89,8 +91,10 @@ def embed_graph(
     the same in what every cluster is asked with.
 
     A sequence encoder passes no messages: who asks is told by the histories at hand, or those of the graph's own edges.
-    A model with prompts gives with what each cluster is asked (`asking.npy`), one that has learned intent how likely
-    it is (`intent.npy`): see `Embeddings`. Raises `ConfigError` where a sequence encoder is to pass messages.
+    A model with prompts behind the encoder gives the codes of those who ask (`codes.npy`, `lengths.npy`) and the head
+    that makes questions of them (`head.safetensors`), one with prompts at the inputs or with interests the questions
+    (`asking.npy`), one that has learned intent how likely each cluster is (`intent.npy`): see `Embeddings`. Raises
+    `ConfigError` where a sequence encoder is to pass messages.
     """
     config, at_hand, encoder = config or EmbeddingConfig(), at_hand or AtHand(), model.encoder
     fill = _filler(model, graph, config, torch.device(device), at_hand.histories)
@@ -100,7 +104,7 @@ def embed_graph(
     with _scratch_in(directory) as scratch:
         fits = _SCRATCH * shape[0] * shape[1] * np.dtype(dtype).itemsize <= config.memory_gib * 2**30
         storage = Storage(None if fits or scratch is None else Path(scratch), shape, dtype)
-        made = allot(graph, directory, width=width, dtype=dtype, asked=encoder.num_asked, intended=encoder.num_intended)
+        made = allot(encoder, graph, directory, width=width, dtype=dtype)
         fill(Learned.of(encoder, made), storage)
         _stand_beside(made, beside, config.spectral)
     if directory is None:
@@ -168,8 +172,8 @@ def _stand_beside(made: Embeddings, beside: Float32[ndarray, "nodes spectral"], 
         return
     dim = made.vectors.shape[1] - beside.shape[1]
     length = rms_length(made.vectors[:, :dim]) * float(config.share) ** 0.5
-    Rows(made.vectors[:, dim:], lambda: None).write(0, len(made.vectors), torch.from_numpy(beside) * length)
-    for asked in () if made.asking is None else made.asking:
+    Rows(made.vectors[:, dim:]).write(0, len(made.vectors), torch.from_numpy(beside) * length)
+    for asked in made.asking if isinstance(made.asking, ndarray) else ():
         asked[:, dim:] = made.vectors[made.graph.queries.rows, dim:]
 
 
@@ -263,7 +267,9 @@ def _scratch_in(directory: Path | None) -> AbstractContextManager[str | None]:
 
 
 def _flush(made: Embeddings) -> None:
-    for array in (made.vectors, made.asking, made.intent):
+    asking = made.asking
+    asked = (asking.codes, asking.lengths) if isinstance(asking, PromptedCodes) else (asking,)
+    for array in (made.vectors, *asked, made.intent):
         if isinstance(array, np.memmap):
             array.flush()
 

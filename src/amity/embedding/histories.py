@@ -7,6 +7,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from amity.embedding.learned import Learned
+from amity.embedding.states import Rows
 from amity.encoder import Model, SequenceEncoder
 from amity.encoder.sequence_encoder import check_items
 from amity.graph import Graph
@@ -67,12 +68,10 @@ def ask_after(
     """
     codes, place = codes_after(encoder, histories, queries), first - learned.queries.start
     learned.write(first, codes if encoder.pooling is None else codes.mean(1), torch.ones(len(queries)))
-    for number, rows in enumerate(learned.asking):
-        if encoder.pooling is not None:
-            rows.write(place, place + len(queries), encoder.scale(codes[:, number]))
-        elif encoder.prompted_inputs:
-            asked = codes_after(encoder, histories, queries, cluster=number)
-            rows.write(place, place + len(queries), encoder.scale(asked))
+    for number, rows in enumerate(learned.asking if isinstance(learned.asking, ndarray) else ()):
+        interested = encoder.pooling is not None
+        asked = codes[:, number] if interested else codes_after(encoder, histories, queries, cluster=number)
+        Rows(rows).write(place, place + len(queries), encoder.scale(asked))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ class Rows:
 
     array: Float[ndarray, "nodes dim"]
     """In single or half precision."""
-    discard: Callable[[], None]
+    discard: Callable[[], None] = lambda: None
     """Delete what lies on disk; called once nobody will read it."""
 
     def read(self, first: int, last: int) -> Float32[Tensor, "chunk dim"]:
@@ -55,7 +55,7 @@ class Storage:
     def new(self, name: str) -> Rows:
         """An array to be filled."""
         if self.scratch is None:
-            return Rows(np.empty(self.shape, self.dtype), lambda: None)
+            return Rows(np.empty(self.shape, self.dtype))
         path = self.scratch / f"{name}.npy"
         return Rows(open_memmap(path, mode="w+", dtype=self.dtype, shape=self.shape), path.unlink)
 

@@ -54,8 +54,8 @@ class AskingEncoder(nn.Module):
         return 0 if self.intent is None else self.division.clusters
 
     def scale(self, codes: Float[Tensor, "*nodes dim"]) -> Float[Tensor, "*nodes dim"]:
-        """The vectors that training compares: of length 1 under `cosine`."""
-        return normalize(codes, dim=-1) if self.config.output == "cosine" else codes
+        """The vectors that training compares: see `scale`."""
+        return scale(codes, self.config)
 
     def ask(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "prompts queries dim"]:
         """The vectors with which queries ask each cluster, as training compares them.
@@ -65,9 +65,18 @@ class AskingEncoder(nn.Module):
         """
         return self.scale(codes[None] if self.head is None else self.head(codes))
 
+    def stretches(self, degrees: Float32[Tensor, "nodes"]) -> Float32[Tensor, "nodes"]:
+        """By what vectors are stretched for retrieval, where the popular would else rank no higher than the unknown."""
+        power = self.config.popularity if self.config.output == "cosine" else 0.0
+        return degrees.clamp(min=1.0).pow(power)
+
     def stretch(
         self, vectors: Float[Tensor, "nodes dim"], degrees: Float32[Tensor, "nodes"]
     ) -> Float[Tensor, "nodes dim"]:
-        """The vectors that retrieval compares: at one length, the popular would rank no higher than the unknown."""
-        power = self.config.popularity if self.config.output == "cosine" else 0.0
-        return vectors * degrees.clamp(min=1.0).pow(power)[:, None]
+        """The vectors that retrieval compares."""
+        return vectors * self.stretches(degrees)[:, None]
+
+
+def scale(codes: Float[Tensor, "*nodes dim"], config: EncoderConfig) -> Float[Tensor, "*nodes dim"]:
+    """The vectors that training compares, of codes: of length 1 under `cosine`."""
+    return normalize(codes, dim=-1) if config.output == "cosine" else codes

@@ -16,6 +16,8 @@ from amity.encoder.parameters import matrix
 from amity.errors import ConfigError
 from amity.section import Section
 
+EVERY = slice(None)
+"""All clusters."""
 TOKEN_SCALE = 0.1
 """Standard deviation of the entries of a token at the start."""
 
@@ -62,10 +64,13 @@ class ProductHead(nn.Module):
         self.inner = matrix(dim, hidden, generator=generator)
         self.outer = nn.Parameter(torch.zeros(hidden, dim))
 
-    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
-        """The codes with which queries ask every cluster."""
-        inner = self.prompts[:, :, None] * self.inner
-        return codes * self.prompts[:, None] + relu(codes @ inner) @ self.outer
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: slice = EVERY
+    ) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask some clusters."""
+        prompts = self.prompts[clusters]
+        inner = prompts[:, :, None] * self.inner
+        return codes * prompts[:, None] + relu(codes @ inner) @ self.outer
 
 
 class TokenHead(nn.Module):
@@ -80,9 +85,11 @@ class TokenHead(nn.Module):
         self.tokens = nn.Parameter(torch.randn(clusters, hidden, generator=generator) * TOKEN_SCALE)
         self.outer = nn.Parameter(torch.zeros(hidden, dim))
 
-    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
-        """The codes with which queries ask every cluster."""
-        return codes + relu(codes @ self.inner + self.tokens[:, None]) @ self.outer
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: slice = EVERY
+    ) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask some clusters."""
+        return codes + relu(codes @ self.inner + self.tokens[clusters, None]) @ self.outer
 
 
 class ExpertsHead(nn.Module):
@@ -99,9 +106,11 @@ class ExpertsHead(nn.Module):
         self.outer = nn.Parameter(torch.zeros(experts, hidden, dim))
         self.gates = nn.Parameter(torch.zeros(clusters, dim, experts))
 
-    def forward(self, codes: Float[Tensor, "queries dim"]) -> Float[Tensor, "clusters queries dim"]:
-        """The codes with which queries ask every cluster."""
-        weights = torch.einsum("qd,kdm->kqm", codes, self.gates).softmax(-1)
+    def forward(
+        self, codes: Float[Tensor, "queries dim"], clusters: slice = EVERY
+    ) -> Float[Tensor, "clusters queries dim"]:
+        """The codes with which queries ask some clusters."""
+        weights = torch.einsum("qd,kdm->kqm", codes, self.gates[clusters]).softmax(-1)
         said = relu(codes @ self.inner) @ self.outer
         return codes + torch.einsum("kqm,mqe->kqe", weights, said)
 

@@ -85,6 +85,11 @@ def build_index(
     return replace(index, recall=recall)
 
 
+def draw_measuring(count: int, config: IndexConfig, *, seed: int) -> Int64[ndarray, "measuring"]:
+    """Who of so many are to measure recall."""
+    return np.random.default_rng(seed).choice(count, min(config.measured_queries, count), replace=False)
+
+
 class _Exam(NamedTuple):
     """Queries, and the score that the last of each exact list has."""
 
@@ -98,9 +103,8 @@ class _Exam(NamedTuple):
 def _set_exam(exact: ExactIndex, config: IndexConfig, asking: Float[ndarray, "queries dim"] | None) -> _Exam:
     """Queries drawn from `asking`, or from the candidates, who then do not get themselves."""
     vectors = exact.vectors if asking is None else asking
-    size = min(config.measured_queries, len(vectors))
-    drawn = np.random.default_rng(exact.seed).choice(len(vectors), size, replace=False)
-    oneself = Adjacency(np.arange(size + 1), drawn) if asking is None else nothing_excluded(size)
+    drawn = draw_measuring(len(vectors), config, seed=exact.seed)
+    oneself = Adjacency(np.arange(len(drawn) + 1), drawn) if asking is None else nothing_excluded(len(drawn))
     length = min(config.measured_k, len(exact.vectors) - (asking is None))
     truth = exact.search(vectors[drawn], k=max(1, length), excluded=oneself, names=drawn)
     return _Exam(vectors[drawn], oneself, drawn, length, truth.scores[:, -1:])

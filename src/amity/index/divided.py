@@ -176,7 +176,7 @@ def build_divided(
 ) -> DividedIndex:
     """Index each cluster by itself, as `build_index` does; clusters of few candidates are always compared as a whole.
 
-    `asking` holds for each cluster the vectors with which others than the candidates ask it.
+    `asking` holds for each cluster vectors with which others than the candidates ask it: see `draw_measuring`.
     """
     exact = config.model_copy(update={"kind": "exact"})
     parts = tuple(

@@ -86,8 +86,7 @@ class Judge:
         else:
             learned.write(0, *codes_sampled(model, split, pool.queries, fanout=fanout, seed=self.seed))
             vectors = embed_sampled(model, split, pool.candidates, fanout=fanout, seed=self.seed)
-        asking = learned.asking or (learned.vectors,) * self.clusters.count
-        return Told(vectors, tuple(rows.array for rows in asking), learned.intent)
+        return Told(vectors, learned.asked_each(clusters=self.clusters.count), learned.intent)
 
     def recall(self, told: Told) -> float:
         """Recall of the merged lists, without the queries' train friends and themselves.

@@ -88,7 +88,8 @@ def recall_by_interests(pool: Pool, model: Model, split: Split, *, seed: int) ->
     index = exact_index(embed_nodes(model, graph, told, pool.candidates), seed=seed)
     asked = {"k": min(LENGTH, len(pool.candidates)), "names": pool.queries}
     excluded = places_of_known(graph.target.adjacency, pool)
-    lists = [index.search(rows.array, excluded=excluded, **asked) for rows in learned.asking]
+    interests = learned.asked_each(clusters=encoder.num_asked)
+    lists = [index.search(vectors, excluded=excluded, **asked) for vectors in interests]
     return recall_of_lists(keep_best(lists, seed=seed, **asked), pool, split.valid.truth)
 
 
@@ -103,10 +104,9 @@ def as_validated(retriever: Asked, model: Model, split: Split) -> Asked:
     embeddings, queries = retriever.embeddings, split.train.queries
     learned = Learned.of_queries(model.encoder, queries.count)
     ask_after(model.encoder, learned, histories_before(split, split.valid), np.arange(queries.count), first=0)
-    vectors, asking = np.array(embeddings.vectors), embeddings.asking
-    vectors[queries.rows, : model.encoder.dim] = learned.vectors.array
-    if asking is not None:
-        asking = np.array(asking)
-        asking[..., : model.encoder.dim] = [rows.array for rows in learned.asking]
+    vectors, asking, dim = np.array(embeddings.vectors), learned.asking, model.encoder.dim
+    vectors[queries.rows, :dim] = learned.vectors.array
+    if isinstance(asking, ndarray) and isinstance(embeddings.asking, ndarray):
+        asking = np.concatenate([asking, embeddings.asking[..., dim:]], axis=2)
     told = replace(embeddings, vectors=vectors, asking=asking, intent=learned.intent)
     return replace(retriever, embeddings=told)

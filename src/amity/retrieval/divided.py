@@ -13,6 +13,7 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, NodeKind
 from amity.index import DividedIndex, Hits, IndexConfig, build_divided
+from amity.index.building import draw_measuring
 from amity.retrieval.asking import Confidence, Question, ask, ask_for
 from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.config import RetrievalConfig
@@ -53,12 +54,12 @@ class DividedRetriever:
         device: torch.device | str = "cpu",
     ) -> "DividedRetriever":
         """Index the candidates of each cluster; raises `IndexingError` as `build_index` does."""
-        graph = embeddings.graph
-        own = embeddings.asking is None and graph.queries is graph.candidates
-        rows = np.arange(graph.num_nodes)[graph.queries.rows]
-        asking = None if own else embeddings.asked_each(rows, clusters=clusters.count)
+        graph, config, asking = embeddings.graph, config or IndexConfig(), None
+        if embeddings.asking is not None or graph.queries is not graph.candidates:
+            rows = graph.queries.first + draw_measuring(graph.queries.count, config, seed=seed)
+            asking = embeddings.asked_each(rows, clusters=clusters.count)
         vectors = embeddings.vectors[graph.candidates.rows]
-        index = build_divided(vectors, clusters, config or IndexConfig(), seed=seed, asking=asking, device=device)
+        index = build_divided(vectors, clusters, config, seed=seed, asking=asking, device=device)
         return cls(embeddings, index, seed=seed)
 
     @classmethod

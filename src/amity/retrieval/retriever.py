@@ -93,6 +93,7 @@ class Retriever:
         if asking is None:
             return self._ask(self.embeddings.vectors[queries], queries, excluded, k)
         refuse_strangers(self.embeddings.graph, queries)
+        # One after the other: so many vectors of all queries at once would be much.
         asked = (self.embeddings.asked(queries, cluster=interest) for interest in range(len(asking)))
         lists = [self._ask(vectors, queries, excluded, k) for vectors in asked]
         return keep_best(lists, k=k, names=queries, seed=self.seed)
