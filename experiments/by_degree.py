@@ -2,8 +2,8 @@
 
     python experiments/by_degree.py runs/table/fb100_reed/ gat both --seeds 3 --part valid
 
-Reads runs that `experiments/table.py` made. Vectors alone, in points (hundredths of recall); intervals are of 95%, from
-bootstrap samples of seeds and queries.
+Reads runs that `experiments/table.py` made, which makes none of what it has records of. Vectors alone, in points
+(hundredths of recall); intervals are of 95%, from bootstrap samples of seeds and queries.
 """
 
 import argparse

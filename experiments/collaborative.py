@@ -42,7 +42,7 @@ PUBLISHED = {
 TITLES = {
     BASE: "the encoder alone",
     "augmented": "over views, no other task",
-    "cca": "with CCA-SSG",
+    "cca_lightgcn": "with CCA-SSG",
     "grace": "with GRACE",
     "xsimgcl": "with XSimGCL",
 }
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/collaborative"))
     parser.add_argument("--networks", nargs="+", choices=PUBLISHED, default=list(PUBLISHED))
-    parser.add_argument("--arms", nargs="+", choices=TITLES, default=[BASE, "xsimgcl", "cca"])
+    parser.add_argument("--arms", nargs="+", choices=TITLES, default=[BASE, "xsimgcl", "cca_lightgcn"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", type=Path, default=HERE / "COLLABORATIVE.md")
     given = parser.parse_args()

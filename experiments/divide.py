@@ -20,8 +20,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from records import Found, read_record
-from running import Run, bring_up_to_date, has_record
+from records import Found, read_record, refuse_none
+from running import Places, bring_up_to_date, has_record
 from tables import Results, head, interval, relative
 
 from amity.config import Config, load_config, merge, read_page
@@ -97,6 +97,29 @@ their own papers. One item is held out of each history, so that recall and hit r
 
 def main() -> None:
     """Train what is not trained yet, then write the tables."""
+    given = arguments()
+    results: dict[str, dict[str, list[Found]]] = {}
+    places = Places(given.data, given.runs, given.records)
+    places = Places(given.data, given.runs, given.records)
+    for kind, family in FAMILIES.items():
+        arms = [arm for arm in family.arms if arm == family.arms[0] or arm in (given.arms or family.arms)]
+        for name in [one for one in family.seeds if one in given.networks]:
+            seeds = range(given.seeds or family.seeds[name])
+            runs = {arm: [places.run(name, arm, settings(kind, name, arm, seed)) for seed in seeds] for arm in arms}
+            if not given.kept:
+                by_seed = [run for of_seed in zip(*runs.values(), strict=True) for run in of_seed]
+                bring_up_to_date(by_seed, metrics=METRICS, jobs=1 if family.large else given.jobs)
+            found = {arm: [read_record(run.record) for run in some if has_record(run)] for arm, some in runs.items()}
+            if not found[arms[0]]:
+                print(f"{name}: left out, since `{arms[0]}` has no record", flush=True)
+                continue
+            results[name] = {arm: some for arm, some in found.items() if some}
+            given.page.write_text(page(results), encoding="utf-8")
+    refuse_none(results, given.records)
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everywhere = [name for family in FAMILIES.values() for name in family.seeds]
     parser.add_argument("data", type=Path, help="the folder of the data sets")
@@ -109,31 +132,7 @@ def main() -> None:
     parser.add_argument("--kept", action="store_true", help="train nothing: take what has a record")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "DIVIDE.md")
-    given = parser.parse_args()
-    results: dict[str, dict[str, list[Found]]] = {}
-    for kind, family in FAMILIES.items():
-        arms = [arm for arm in family.arms if arm == family.arms[0] or arm in (given.arms or family.arms)]
-        for name in [one for one in family.seeds if one in given.networks]:
-            seeds = range(given.seeds or family.seeds[name])
-            runs = {(arm, seed): prepare(given, kind, name, arm, seed) for seed, arm in product(seeds, arms)}
-            if not given.kept:
-                bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=1 if family.large else given.jobs)
-            found = {arm: [read_record(run.record) for run in of_arm(runs, arm) if has_record(run)] for arm in arms}
-            if found[arms[0]]:
-                results[name] = {arm: some for arm, some in found.items() if some}
-                given.page.write_text(page(results), encoding="utf-8")
-
-
-def of_arm(runs: Mapping[tuple[str, int], Run], arm: str) -> list[Run]:
-    """The runs of an arm, by seed."""
-    return [run for (name, _), run in runs.items() if name == arm]
-
-
-def prepare(given: argparse.Namespace, kind: str, name: str, arm: str, seed: int) -> Run:
-    """Where a run lies, what of, and how it is made."""
-    place = Path(name) / f"{arm}-{seed}"
-    record = given.records / place.with_suffix(".parquet")
-    return Run(given.runs / place, given.data / name, settings(kind, name, arm, seed), record)
+    return parser.parse_args()
 
 
 def settings(kind: str, name: str, arm: str, seed: int) -> Config:
@@ -153,8 +152,9 @@ def page(results: Mapping[str, Results]) -> str:
             "# Divide and conquer",
             "",
             "Made by `python experiments/divide.py DATA`. Every candidate is ranked but those that the user has; means",
-            "over seeds. Intervals are of 95%, from bootstrap samples of seeds and of queries in them. Seconds are of",
-            "training. Published rows are of the same split and ranking, by other people's code.",
+            "over the seeds that an arm has, differences over those that both arms have. Intervals are of 95%, from",
+            "bootstrap samples of seeds and of queries in them. Seconds are of training. Published rows are of the",
+            "same split and ranking, by other people's code.",
             *(line for name, by_arm in results.items() for line in ["", f"## {name}", "", *tables(name, by_arm)]),
             "",
         ]

@@ -4,8 +4,8 @@
     python experiments/levers.py ../shared/data --networks fb100_reed --seeds 2 --page runs/levers.md
 
 A lever is a file of `experiments/levers/`, laid over the settings of the arm `system` of `experiments/table.py`. Models
-are those of its runs, in the same place, trained where they are missing; a run is copied for each lever, and only what
-comes after training is made again. What each found is kept in `experiments/records/levers/`.
+are those of its runs, in the same place, trained one after the other where they are missing; a run is copied for each
+lever, and only what comes after training is made again. What each found is kept in `experiments/records/levers/`.
 """
 
 import argparse
@@ -14,12 +14,14 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from records import read_record
-from running import Run, bring_up_to_date, has_record
+from records import Found, read_record
+from running import Places, Run, bring_up_to_date, has_record
+from table import NETWORKS as KNOWN
 from table import WHOLE, settings
 from tables import LOW, METRIC, METRICS, Column, Results, gap_table, value_table
 
 from amity import log, pipeline
+from amity.artifacts import remove
 from amity.config import Config, load_config, merge
 
 HERE = Path(__file__).parent
@@ -53,37 +55,41 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those of the table lie, and these")
     parser.add_argument("--records", type=Path, default=HERE / "records" / "levers", help="what runs found")
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--networks", nargs="+", choices=KNOWN, default=NETWORKS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")
-    given, results = parser.parse_args(), {}
+    given = parser.parse_args()
+    results: dict[str, dict[str, list[Found]]] = {}
     log.set_silent(True)
+    places = Places(given.data, given.runs / "levers", given.records)
     for name in given.networks:
-        runs = {(lever, seed): prepare(given, name, lever, seed) for seed in range(given.seeds) for lever in LEVERS}
-        bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
-        results[name] = {
-            lever: [read_record(runs[lever, seed].record) for seed in range(given.seeds)] for lever in LEVERS
-        }
-        given.page.write_text(page(results), encoding="utf-8")
+        for seed in range(given.seeds):
+            of_seed = [places.run(name, lever, under(settings(name, WHOLE, seed), lever)) for lever in LEVERS]
+            for run in of_seed:
+                prepare(run, given.runs / "table" / name / f"{WHOLE}-{seed}", name=name, seed=seed)
+            bring_up_to_date(of_seed, metrics=METRICS, jobs=given.jobs)
+            for lever, run in zip(LEVERS, of_seed, strict=True):
+                results.setdefault(name, {}).setdefault(lever, []).append(read_record(run.record))
+            given.page.write_text(page(results), encoding="utf-8")
 
 
-def prepare(given: argparse.Namespace, name: str, lever: str, seed: int) -> Run:
-    """A copy of the trained run, to be judged under other settings, unless there is a record of that."""
-    place, data = Path(name) / f"{lever}-{seed}", given.data / name
-    config = under(settings(name, WHOLE, seed), lever)
-    run = Run(given.runs / "levers" / place, data, config, given.records / place.with_suffix(".parquet"))
-    if not has_record(run) and not run.path.exists():
-        trained = given.runs / "table" / name / f"{WHOLE}-{seed}"
-        pipeline.run(trained, data, settings(name, WHOLE, seed))
-        shutil.copytree(trained, run.path)
-    return run
+def prepare(run: Run, trained: Path, *, name: str, seed: int) -> None:
+    """Copy the trained run, to be judged under other settings, unless there is a record of that."""
+    if has_record(run):
+        return
+    pipeline.run(trained, run.data, settings(name, WHOLE, seed))
+    staged = run.path.with_name(f".new-{run.path.name}")
+    remove(staged)
+    shutil.copytree(trained, staged)
+    remove(run.path)
+    staged.rename(run.path)
 
 
 def under(config: Config, lever: str) -> Config:
-    """The settings with those of a lever laid over them; no baseline is judged."""
+    """The settings with those of a lever laid over them."""
     over = tomllib.loads((HERE / "levers" / f"{lever}.toml").read_text(encoding="utf-8"))
-    return load_config(flags=merge(config.model_dump(), merge(over, {"evaluation": {"baselines": ()}})))
+    return load_config(flags=merge(config.model_dump(), over))
 
 
 def page(results: Results) -> str:

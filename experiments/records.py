@@ -1,11 +1,13 @@
 """What runs found, kept beside the code: a file a run, so that a table goes on wherever it was begun.
 
 A record is Parquet: a row a query, in the order of the run, with its train friends and what was found for it; its
-metadata have what the report says beside, and the settings of the run. A record stands as long as these
-are the settings that the run would have today. One that is younger than the record does not unseat it.
+metadata have what the report says beside, and the settings of the run. A record stands as long as these are the
+settings that the run would have today; a setting that did not exist yet when it was written counts as its default.
+Neither the data nor the code is looked at: where these change what a run finds, delete its records.
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,12 +21,13 @@ import pyarrow.parquet as pq
 
 from amity import __version__
 from amity.artifacts import write_atomically
-from amity.config import Config
+from amity.config import Config, merge
 from amity.evaluation import read_per_query
+from amity.evaluation.comparison import IDENTITY
 from amity.graph.degrees import degree_buckets
 
 TOLD = ("made", "seconds", "peak_rss_bytes", "queries", "candidates", "in_cluster", "intent", "steering")
-"""What is kept of a report, as far as it is there; and the names of its baselines."""
+"""What is kept of a report, as far as it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Found:
     degrees: np.ndarray
     """How many train friends each query has."""
     report: dict[str, Any]
-    """What the report says, as far as it is kept."""
+    """What the report says, as far as it is kept; of its baselines the names alone."""
     settings: dict[str, Any]
     """What the run was set to, as JSON has it."""
     asked: str
@@ -54,7 +57,7 @@ def keep_record(run: Path, record: Path, config: Config, *, metrics: Sequence[st
     found = read_per_query(run / "per_query.parquet")
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     columns = [name for name in found.column_names if name.rpartition("/")[2] in metrics]
-    asked = sha256(json.dumps(found.select(["query", "truth"]).to_pydict()).encode()).hexdigest()
+    asked = sha256(json.dumps(found.select(list(IDENTITY)).to_pydict()).encode()).hexdigest()
     told = {name: report[name] for name in TOLD if name in report} | {"baselines": list(report["baselines"])}
     about = {"amity": __version__, "asked": asked, "settings": config.model_dump(mode="json"), "report": told}
     values = {"degree": found["degree"].cast(pa.int32()), **{name: found[name].cast(pa.float32()) for name in columns}}
@@ -75,14 +78,22 @@ def read_record(record: Path) -> Found:
 
 def stands(record: Path, config: Config) -> bool:
     """Whether there is a record, of a run with these settings."""
-    return record.exists() and is_within(_about(record)["settings"], config.model_dump(mode="json"))
+    return record.exists() and with_defaults(_about(record)["settings"]) == config.model_dump(mode="json")
 
 
-def is_within(then: object, now: object) -> bool:
-    """Whether all that was set then is set so now."""
-    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
-        return then == now
-    return all(name in now and is_within(one, now[name]) for name, one in then.items())
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, and the defaults of today where they say nothing."""
+    return merge(Config().model_dump(mode="json"), settings)
+
+
+def refuse_none(results: Mapping[str, Any], records: Path) -> None:
+    """Where there is nothing to tell of, say so, and end with the exit code of a mistake."""
+    if not results:
+        print(
+            f"{records} has no record of the settings of today. Leave out --kept, or name fewer --arms.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _about(record: Path) -> dict[str, Any]:

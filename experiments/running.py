@@ -25,6 +25,19 @@ class Run(NamedTuple):
     record: Path
 
 
+class Places(NamedTuple):
+    """Where data sets, runs and records lie."""
+
+    data: Path
+    runs: Path
+    records: Path
+
+    def run(self, network: str, arm: str, config: Config) -> Run:
+        """The run of an arm under the seed of its settings."""
+        place = Path(network) / f"{arm}-{config.seed}"
+        return Run(self.runs / place, self.data / network, config, self.records / place.with_suffix(".parquet"))
+
+
 def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) -> None:
     """Run what has no record that stands, so many at a time, and tell what is done; after a failure no other begins."""
     runs = [run for run in runs if not has_record(run)]

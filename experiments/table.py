@@ -18,8 +18,8 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from records import Found, read_record
-from running import Run, bring_up_to_date, has_record
+from records import Found, read_record, refuse_none
+from running import Places, bring_up_to_date, has_record
 from tables import BASE, BESIDE, METRICS, Results, charts, page
 
 from amity.config import Config, load_config, merge
@@ -58,6 +58,26 @@ PAGE, RECORDS = HERE / "RESULTS.md", HERE / "records" / "table"
 
 def main() -> None:
     """Train what is not trained yet, then write the tables."""
+    given = arguments()
+    arms, places = list(dict.fromkeys([BASE, *given.arms])), Places(given.data, given.runs, given.records)
+    results = {}
+    for name in given.networks:
+        seeds = range(given.seeds or NETWORKS[name])
+        runs = {(arm, seed): places.run(name, arm, settings(name, arm, seed)) for seed in seeds for arm in arms}
+        if given.kept:
+            seeds = [seed for seed in seeds if all(has_record(runs[arm, seed]) for arm in arms)]
+        else:
+            bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
+        if not seeds:
+            print(f"{name}: left out, since no seed has a record of every arm", flush=True)
+            continue
+        results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
+        write(given.page, results)
+    refuse_none(results, given.records)
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/table"))
@@ -71,18 +91,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.page == PAGE and (given.networks, given.arms, given.seeds) != (list(NETWORKS), CHOSEN, None):
         parser.error(f"{PAGE.name} holds the whole table; say where the page of a part is to go: --page FILE")
-    arms = list(dict.fromkeys([BASE, *given.arms]))
-    results = {}
-    for name in given.networks:
-        seeds = range(given.seeds or NETWORKS[name])
-        runs = {(arm, seed): prepare(given, name, arm, seed) for seed in seeds for arm in arms}
-        if given.kept:
-            seeds = [seed for seed in seeds if all(has_record(runs[arm, seed]) for arm in arms)]
-        else:
-            bring_up_to_date(list(runs.values()), metrics=METRICS, jobs=given.jobs)
-        if seeds:
-            results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
-            write(given.page, results)
+    return given
 
 
 def write(path: Path, results: Results) -> None:
@@ -91,13 +100,6 @@ def write(path: Path, results: Results) -> None:
     (path.parent / "charts").mkdir(exist_ok=True)
     for name, chart in charts(results).items():
         (path.parent / "charts" / name).write_text(standalone(chart), encoding="utf-8")
-
-
-def prepare(given: argparse.Namespace, name: str, arm: str, seed: int) -> Run:
-    """Where a run lies, what of, and how it is made."""
-    place = Path(name) / f"{arm}-{seed}"
-    record = given.records / place.with_suffix(".parquet")
-    return Run(given.runs / place, given.data / name, settings(name, arm, seed), record)
 
 
 def read(record: Path) -> Found:

@@ -206,7 +206,9 @@ def test_codes_must_fit_the_head_the_vectors_and_the_graph(
         open_embeddings(tmp_path, shop)
 
 
-@pytest.mark.parametrize("settings", [{"kind": "none"}, {"at": "inputs"}, {"kind": "token"}, {"hidden": 3}])
+@pytest.mark.parametrize(
+    "settings", [{"kind": "none"}, {"at": "inputs"}, {"kind": "mmoe", "at": "inputs"}, {"kind": "token"}, {"hidden": 3}]
+)
 def test_a_head_of_other_settings_than_its_tensors_is_refused(shop: Graph, tmp_path: Path, settings: dict[str, Any]):
     head = QuestionHead.of(model_of(shop).encoder)
     assert head is not None

@@ -1,13 +1,18 @@
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from records import is_within, keep_record, read_record, stands
+from records import keep_record, read_record, stands
+from running import Run, bring_up_to_date
 from tables import relative
 
 from amity import pipeline
 from amity.config import Config, load_config, merge
+from amity.errors import ArtifactError
 from amity.evaluation import read_per_query
 from tiny import FLAGS, write_tables
 
@@ -64,10 +69,34 @@ def test_a_record_stands_until_a_setting_of_its_run_changes(kept: Kept):
     assert not stands(kept.record.with_name("none.parquet"), kept.config)
 
 
-def test_a_setting_that_is_younger_than_a_record_does_not_unseat_it():
-    assert is_within({"a": {"b": 1}}, {"a": {"b": 1, "new": 2}, "other": 3})
-    assert not is_within({"a": {"b": 1, "gone": 2}}, {"a": {"b": 1}})
-    assert not is_within({"a": {"b": 1}}, {"a": {"b": [1]}})
+def rewritten(kept: Kept, record: Path, change: Callable[[dict], None]) -> Path:
+    """The record as if its run had been set otherwise."""
+    config = json.loads(kept.config.model_dump_json())
+    change(config)
+    keep_record(kept.run, record, SimpleNamespace(model_dump=lambda **_: config), metrics=METRICS)
+    return record
+
+
+def test_a_setting_that_did_not_exist_counts_as_its_default(kept: Kept, tmp_path: Path):
+    old = rewritten(kept, tmp_path / "old.parquet", lambda config: config["embedding"].pop("message_pass"))
+    assert stands(old, kept.config)
+    assert not stands(old, load_config(flags=merge(kept.config.model_dump(), {"embedding": {"message_pass": 0.25}})))
+
+
+def test_a_setting_that_is_gone_unseats_a_record(kept: Kept, tmp_path: Path):
+    old = rewritten(kept, tmp_path / "old.parquet", lambda config: config["embedding"].update(gone=1))
+    assert not stands(old, kept.config)
+
+
+def test_a_table_that_is_described_further_unseats_a_record(kept: Kept):
+    described = {"ingestion": {"nodes": {"user": {"missing": [0]}}}}
+    assert not stands(kept.record, load_config(flags=merge(kept.config.model_dump(), described)))
+
+
+def test_what_has_a_record_is_not_run_again_where_there_is_no_run(kept: Kept, tmp_path: Path):
+    run = Run(tmp_path / "run", tmp_path / "no data", kept.config, kept.record)
+    bring_up_to_date([run], metrics=METRICS, jobs=1)
+    assert not run.path.exists()
 
 
 COLUMNS = ("arm", "mrr"), ("base", "mrr")
@@ -76,7 +105,7 @@ COLUMNS = ("arm", "mrr"), ("base", "mrr")
 def test_runs_that_were_not_asked_the_same_are_not_compared(kept: Kept, kept_of_another_split: Kept):
     one, other = read_record(kept.record), read_record(kept_of_another_split.record)
     assert relative({"arm": [one], "base": [one]}, *COLUMNS)[0] == 0
-    with pytest.raises(AssertionError, match="were not asked the same"):
+    with pytest.raises(ArtifactError, match="were not asked the same"):
         relative({"arm": [one], "base": [other]}, *COLUMNS)
 
 

@@ -14,12 +14,13 @@ from amity.encoder.question_head import QuestionHead
 
 @dataclass(frozen=True, slots=True)
 class PromptedCodes:
-    """A code of each node that asks, and the head that makes questions of it: nothing here grows with the clusters."""
+    """A code of each node that asks, and the head that makes questions of it, which alone grows with the clusters."""
 
     codes: Float[ndarray, "queries dim"]
     """What the head is told, in single or half precision; may be memory-mapped."""
     lengths: Float32[ndarray, "queries"]
-    """How long what the head says is in a question: as the vector is stretched, less the share of a message pass."""
+    """λ, by what the difference that the head makes is multiplied: as the vector is stretched, less the share of a
+    message pass."""
     head: QuestionHead
 
     def __len__(self) -> int:
@@ -42,10 +43,10 @@ class PromptedCodes:
         Columns beyond the code's, of eigenvectors, are those of v.
         """
         codes = torch.from_numpy(self.codes[places].astype(np.float32))
-        turned = self.head.turn(codes, slice(clusters.start, clusters.stop))
-        turned *= torch.from_numpy(self.lengths[places])[:, None]
+        differences = self.head.differences(codes, slice(clusters.start, clusters.stop))
+        differences *= torch.from_numpy(self.lengths[places])[:, None]
         asked = np.repeat(vectors[None].astype(np.float32), len(clusters), axis=0)
-        asked[..., : codes.shape[1]] += turned.numpy()
+        asked[..., : codes.shape[1]] += differences.numpy()
         return asked
 
 

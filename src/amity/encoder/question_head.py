@@ -47,8 +47,10 @@ class QuestionHead:
         return FILE.open(path, _head_of)
 
     @torch.no_grad()
-    def turn(self, codes: Float[Tensor, "queries dim"], clusters: slice) -> Float[Tensor, "clusters queries dim"]:
-        """What questions to some clusters are beyond the vectors, both scaled: s(e^(k)) - s(h), of codes h."""
+    def differences(
+        self, codes: Float[Tensor, "queries dim"], clusters: slice
+    ) -> Float[Tensor, "clusters queries dim"]:
+        """How the head's scaled answers differ from the scaled codes h: s(e^(k)) - s(h)."""
         return scale(self.prompts(codes, clusters), self.config) - scale(codes, self.config)
 
 

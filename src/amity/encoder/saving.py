@@ -11,9 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from amity.errors import ArtifactError
+from amity.errors import ArtifactError, ConfigError
 
 Whole = TypeVar("Whole")
+_UNREADABLE = (
+    *(OSError, SafetensorError, ValidationError, ConfigError),
+    *(ValueError, KeyError, AttributeError, TypeError, RuntimeError),
+)
+"""What a file that is none of ours, or was altered, makes of reading it and of building what it tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,9 @@ class FileKind:
     format: str
     """What its header says first."""
     called: str
+    """What messages call it: a model, a head."""
     remedy: str
+    """What to do where it cannot be read, as a sentence."""
 
     def save(self, path: Path, module: nn.Module, page: Mapping[str, Any]) -> None:
         """Write the parameters of a module, and a page from which it can be made again."""
@@ -44,7 +51,7 @@ class FileKind:
                     raise self._error(path, f"its format is {page.get('format')!r}, not {self.format!r}")
                 module, whole = make(page)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, ValueError, KeyError, AttributeError, SafetensorError, ValidationError, TypeError) as error:
+        except _UNREADABLE as error:
             raise self._error(path, f"it cannot be read ({error})") from error
         wrong = _differing(module.state_dict(), tensors)
         if wrong:

@@ -1,0 +1,23 @@
+import divide
+import levers
+import pytest
+import table
+
+
+@pytest.mark.parametrize("arm", sorted(path.stem for path in table.ARMS.glob("*.toml")))
+def test_the_settings_of_every_arm_can_stand(arm: str):
+    assert table.settings("fb100_reed", arm, 3).seed == 3
+
+
+@pytest.mark.parametrize("lever", levers.LEVERS)
+def test_the_settings_of_every_lever_can_stand(lever: str):
+    config = levers.under(table.settings("fb100_reed", table.WHOLE, 3), lever)
+    assert (config.seed, config.evaluation.baselines) == (3, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arm"),
+    [(kind, name, arm) for kind, family in divide.FAMILIES.items() for name in family.seeds for arm in family.arms],
+)
+def test_the_settings_of_every_divided_arm_can_stand(kind: str, name: str, arm: str):
+    assert divide.settings(kind, name, arm, 3).seed == 3
