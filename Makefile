@@ -52,14 +52,14 @@ table: $(VENV)/.tested  ## train every arm on every network, and write experimen
 
 table-small: $(VENV)/.tested  ## three networks, three arms, three seeds, into runs/table-small.md (minutes)
 	$(BIN)/python experiments/table.py $(DATA) --seeds 3 --networks fb100_reed lastfm_hetrec foursquare_nyc \
-	  --arms gat both system --page runs/table-small.md
+	  --arms gat both system --records runs/table-small --page runs/table-small.md
 
 table-divide: $(VENV)/.tested  ## divided arms beside one encoder, and write experiments/DIVIDE.md (many hours)
 	$(BIN)/python experiments/divide.py $(DATA)
 
 table-divide-small: $(VENV)/.tested  ## three arms on MovieLens 1M, one seed, into runs/table-divide-small.md
 	$(BIN)/python experiments/divide.py $(DATA) --seeds 1 --networks ml1m_sequences --arms naive prompts \
-	  --page runs/table-divide-small.md
+	  --records runs/table-divide-small --page runs/table-divide-small.md
 
 clean:  ## remove the environment, caches and runs
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .hypothesis .import_linter_cache

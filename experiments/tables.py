@@ -144,7 +144,7 @@ def baselines(results: Results, metric: str = METRIC) -> dict[str, Column]:
 
 def summary_table(results: Results) -> list[str]:
     """A row a network: the system, part by part, beside the best baseline without a graph network."""
-    rows = head(["network", "people", "encoder", "vectors", "blended", "best baseline", "blended against it, 95%"])
+    rows = head(["network", "people", "seeds", "encoder", "vectors", "blended", "best baseline", "against it, 95%"])
     gaps = []
     for name, by_arm in results.items():
         people, columns = by_arm[BASE][0].report["candidates"], system(results)
@@ -152,8 +152,9 @@ def summary_table(results: Results) -> list[str]:
         column, best = _best(by_arm, METRIC)
         gaps.append(relative(by_arm, columns["blended"], column))
         cells = " | ".join(f"**{value:.3f}**" if value == max(found) else f"{value:.3f}" for value in found)
-        rows.append(f"| {name} | {people:,} | {cells} | {best:.3f} ({_title(column)}) | {interval(gaps[-1], '%')} |")
-    return [*rows, f"| **mean of {len(gaps)}** | | | | | | {interval(np.mean(gaps, axis=0), '%')} |"]
+        about, beside = f"{name} | {people:,} | {len(by_arm[BASE])}", f"{best:.3f} ({_title(column)})"
+        rows.append(f"| {about} | {cells} | {beside} | {interval(gaps[-1], '%')} |")
+    return [*rows, f"| **mean of {len(gaps)}** | | | | | | | {interval(np.mean(gaps, axis=0), '%')} |"]
 
 
 def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> list[str]:
