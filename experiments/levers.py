@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those of the table lie, and these")
     parser.add_argument("--records", type=Path, default=HERE / "records" / "levers", help="what runs found")
     parser.add_argument("--networks", nargs="+", choices=KNOWN, default=NETWORKS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")
     given = parser.parse_args()
@@ -96,12 +96,14 @@ def page(results: Results) -> str:
     """The tables as Markdown."""
     columns: dict[str, Column] = {f"`{lever}`": (lever, METRIC) for lever in LEVERS}
     pairs = {title: (column, (ALONE, METRIC)) for title, column in columns.items() if column[0] != ALONE}
+    seeds = min(len(found) for by_lever in results.values() for found in by_lever.values())
     return "\n".join(
         [
             "# Levers after training",
             "",
             "Made by `python experiments/levers.py DATA`. All columns of a network and seed have one trained model,",
-            "that of the arm `system`; each lever is a file of `experiments/levers/`. Means over seeds; test part.",
+            "that of the arm `system`; each lever is a file of `experiments/levers/`.",
+            f"Means over {seeds} seeds; test part.",
             "Weights of a blend and the share of eigenvectors are chosen on the validation part; a message pass and an",
             "expansion are as their files say.",
             "",
