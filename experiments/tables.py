@@ -1,6 +1,7 @@
 """What `table.py` writes: tables in Markdown of what runs found, with intervals of paired differences, and charts."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from records import Found
@@ -22,8 +23,11 @@ LOW = (0, 1)
 FEW = 100
 """Networks with fewer queries a seed stay out of the mean of differences."""
 RESAMPLES = 2000
+TOGETHER = 5
+"""A chart has room for the names of so many networks."""
 
 
+T = TypeVar("T")
 Results = Mapping[str, Mapping[str, Sequence[Found]]]
 """By network and arm: a run a seed. The last arm is the whole system."""
 Column = tuple[str, str]
@@ -50,7 +54,7 @@ def page(results: Results) -> str:
             "the test part; intervals take it as given.",
             "",
             *(line for metric in METRICS for line in [f"## {metric}", "", *found_table(results, metric), ""]),
-            "![recall by network](charts/network.svg)",
+            *(f"![recall by network](charts/{name}.svg)" for name in _side_by_side(list(results))),
             "",
             f"Grey is the best baseline of each network, blue `{BASE}`, violet the system.",
             "",
@@ -105,9 +109,9 @@ def charts(results: Results) -> dict[str, str]:
                 Series(color, color, [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
                 for color, column in columns.items()
             ],
-            sentence=f"{METRIC} of the best baseline, of {BASE} and of the system, by {name}.",
+            sentence=f"{METRIC} of the best baseline, of {BASE} and of the system, by {name.split('-')[0]}.",
         )
-        for name, groups in (("network", networks), ("degree", [group for group in degrees if group[1]]))
+        for name, groups in (_side_by_side(networks) | {"degree": [group for group in degrees if group[1]]}).items()
     }
 
 
@@ -236,6 +240,12 @@ def relative(
     both = np.concatenate([whole[None], samples])
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (both[:, 0] / both[:, 1] - 1)
+
+
+def _side_by_side(networks: Sequence[T]) -> dict[str, Sequence[T]]:
+    """The networks of each chart, by its name."""
+    firsts = range(0, len(networks), TOGETHER)
+    return {f"network-{number}": networks[first : first + TOGETHER] for number, first in enumerate(firsts, 1)}
 
 
 def _best(by_arm: Mapping[str, Sequence[Found]], metric: str, buckets: Sequence[int] = ()) -> tuple[Column, float]:
