@@ -100,7 +100,6 @@ def main() -> None:
     given = arguments()
     results: dict[str, dict[str, list[Found]]] = {}
     places = Places(given.data, given.runs, given.records)
-    places = Places(given.data, given.runs, given.records)
     for kind, family in FAMILIES.items():
         arms = [arm for arm in family.arms if arm == family.arms[0] or arm in (given.arms or family.arms)]
         for name in [one for one in family.seeds if one in given.networks]:

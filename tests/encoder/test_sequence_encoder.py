@@ -12,7 +12,7 @@ from torch import nn
 
 from amity.encoder import Division, EncoderConfig, FeatureTransform, Model, SequenceEncoder, build_model
 from amity.encoder.prompts import UNDIVIDED, ProductInputs
-from amity.encoder.sequence_encoder import Block, attended, check_items, fit_items
+from amity.encoder.sequence_encoder import Block, attended, check_items, fit_items, idle
 from amity.errors import ConfigError, DataError
 from amity.splitting import Split
 
@@ -131,7 +131,7 @@ def test_a_place_attends_to_itself_and_to_items_and_the_start_before_it():
         [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
         [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
     ]
-    assert torch.equal(attended(missing)[:, 0], torch.tensor(expected, dtype=torch.bool))
+    assert torch.equal(attended(missing), torch.tensor(expected, dtype=torch.bool))
 
 
 def test_a_block_is_what_torch_makes_of_the_same_parameters(encoder: SequenceEncoder):
@@ -158,8 +158,25 @@ def test_a_block_is_what_torch_makes_of_the_same_parameters(encoder: SequenceEnc
     normed = norms[0](states)
     heard = states + attention(normed, normed, normed, attn_mask=~seen)[0]
     expected = heard + outer(nn.functional.gelu(inner(norms[1](heard))))
-    found = block(states, seen.expand(3, 1, 5, 5), rate=0.5, generator=None)
+    found = block(states, states, seen.expand(3, 5, 5), rate=0.5, generator=None)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_some_places_have_the_states_that_they_have_among_all(transform: FeatureTransform, layers: int):
+    encoder = shaken(transform, sequence={"length": LENGTH, "heads": 2, "layers": layers})
+    items, places = histories([3, 9, 4], [7], [1] * (LENGTH - 1)), torch.tensor([[11, 9], [11, 10], [0, 5]])
+    whole = encoder.codes(items)
+    torch.testing.assert_close(encoder.codes(items, places), whole[torch.arange(3)[:, None], places])
+    assert encoder.codes(items, places[:, :0]).shape == (3, 0, encoder.dim)
+
+
+def test_some_places_have_the_interests_that_they_have_among_all(transform: FeatureTransform):
+    encoder = shaken(transform, sequence={"length": LENGTH, "heads": 2, "layers": 0, "interests": 3})
+    items, places = histories([3, 9, 4], [7]), torch.tensor([[11, 9], [11, 10]])
+    assert encoder.pooling is not None
+    whole = encoder.pooling(encoder.codes(items), idle(items < 0))
+    torch.testing.assert_close(encoder.reach(items, places), whole[torch.arange(2)[:, None], places])
 
 
 def test_entries_are_dropped_as_the_generator_says_and_only_in_training(encoder: SequenceEncoder):

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from amity.clustering import Clusters
 from amity.encoder import Division, EncoderConfig, SequenceEncoder, build_model
 from amity.objectives import NextItem, ObjectivesConfig
-from amity.objectives.next_item import AT_ONCE, bce_loss, learned_codes, nearest_interests, softmax_loss
+from amity.objectives.next_item import (
+    AT_ONCE,
+    bce_loss,
+    learned_codes,
+    nearest_interests,
+    set_places,
+    softmax_loss,
+)
 from amity.sampling import HistoryBatch, HistoryMaker, SamplingConfig
 from amity.splitting import Split
 
@@ -143,6 +150,14 @@ def test_states_are_those_of_all_histories_at_once(split: Split, encoder: Sequen
     torch.testing.assert_close(codes, encoder.codes(torch.from_numpy(batch.items))[rows, places])
     assert np.array_equal(learned.targets, batch.targets[rows, places])
     assert np.array_equal(learned.owners, rows)
+
+
+def test_places_that_are_set_come_first_and_in_order():
+    chosen = torch.tensor([[False, True, False, True], [False, False, False, False], [False, False, True, False]])
+    places, real = set_places(chosen)
+    assert torch.equal(real, torch.tensor([[True, True], [False, False], [True, False]]))
+    assert places[real].tolist() == [1, 3, 2]
+    assert set_places(chosen[1:2])[0].shape == (1, 0)
 
 
 def test_a_target_picks_the_interest_that_is_nearest_to_it():

@@ -53,8 +53,9 @@ def codes_after(
         taken = np.count_nonzero((latest >= 0).any(0))
         items = np.concatenate([np.full((len(places), 1), -1), latest[:, length - 1 - taken :]], axis=1)
         clusters = None if cluster is None else torch.full((len(places),), cluster, device=device)
-        reached = encoder.reach(torch.from_numpy(items).to(device), clusters=clusters)
-        codes[torch.from_numpy(places)] = reached[:, -1].cpu()
+        last = torch.full((len(places), 1), taken, device=device)
+        reached = encoder.reach(torch.from_numpy(items).to(device), last, clusters=clusters)
+        codes[torch.from_numpy(places)] = reached[:, 0].cpu()
     return codes
 
 

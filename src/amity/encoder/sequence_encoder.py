@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
 
@@ -67,16 +67,17 @@ class SequenceEncoder(AskingEncoder):
     def codes(
         self,
         items: Int64[Tensor, "users length"],
+        places: Int64[Tensor, "users places"] | None = None,
         *,
         clusters: Int64[Tensor, "users"] | None = None,
         generator: Generator | None = None,
-    ) -> Float[Tensor, "users length dim"]:
+    ) -> Float[Tensor, "users places dim"]:
         """The state at each place of some histories, at most `length` places, that of a user at the last.
 
         `items` are positions among the candidates, oldest first, -1 on the left for places before the first item;
-        the last of these is the start, and one that stands alone is told as the start is. With `clusters`, and prompts
-        at the inputs, what enters but for the position is prompted for a cluster each. With a generator, as in
-        training, entries are dropped at random.
+        the last of these is the start, and one that stands alone is told as the start is. Given `places`, only these of
+        each history are computed in the last block. With `clusters`, and prompts at the inputs, what enters but for
+        the position is prompted for a cluster each. With a generator, as in training, entries are dropped at random.
         """
         missing = items < 0
         first = self.items(items.masked_fill(missing, len(self.items.weight) - 1)) * self.dim**0.5
@@ -85,20 +86,26 @@ class SequenceEncoder(AskingEncoder):
         states = first + self.positions[-items.shape[1] :] * ~missing[..., None]
         seen, rate = attended(missing), self.config.sequence.dropout
         states = _drop(states, rate, generator)
-        for block in self.blocks:
-            states = block(states, seen, rate=rate, generator=generator)
-        return layer_norm(states, (self.dim,), self.norm, self.shift)
+        for block in self.blocks[:-1]:
+            states = block(states, states, seen, rate=rate, generator=generator)
+        asking = at_places(states, places)
+        for block in self.blocks[-1:]:
+            asking = block(asking, states, at_places(seen, places), rate=rate, generator=generator)
+        return layer_norm(asking, (self.dim,), self.norm, self.shift)
 
     def reach(
         self,
         items: Int64[Tensor, "users length"],
+        places: Int64[Tensor, "users places"],
         *,
         clusters: Int64[Tensor, "users"] | None = None,
         generator: Generator | None = None,
-    ) -> Float[Tensor, "users length *interests dim"]:
-        """What asks at each place: its code, or, where there are interests, the codes of these."""
+    ) -> Float[Tensor, "users places *interests dim"]:
+        """What asks at some places of each history: the codes there, or, where there are interests, those of these."""
+        if self.pooling is None:
+            return self.codes(items, places, clusters=clusters, generator=generator)
         codes = self.codes(items, clusters=clusters, generator=generator)
-        return codes if self.pooling is None else self.pooling(codes, idle(items < 0))
+        return at_places(self.pooling(codes, idle(items < 0)), places)
 
     def vectors_of(self, items: Int64[Tensor, "items"]) -> Float[Tensor, "items dim"]:
         """The vectors by which items are found, as training compares them."""
@@ -124,28 +131,46 @@ class Block(nn.Module):
 
     def forward(
         self,
-        states: Float[Tensor, "users length dim"],
-        seen: Bool[Tensor, "users one length length"],
+        states: Float[Tensor, "users places dim"],
+        told: Float[Tensor, "users length dim"],
+        seen: Bool[Tensor, "users places length"],
         *,
         rate: float,
         generator: Generator | None,
-    ) -> Float[Tensor, "users length dim"]:
-        """The next states; `seen` says which places each place attends to."""
-        shape = states.shape[-1:]
-        asking = layer_norm(states, shape, self.norms[0], self.shifts[0]) @ self.asking + self.asking_bias
-        query, key, value = asking.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        heard = scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2).flatten(2)
+    ) -> Float[Tensor, "users places dim"]:
+        """The next states of some places; `told` are those of all, and `seen` says which of these each attends to."""
+        own = states.shape[-1]
+        asking = self._standardize(states, 0) @ self.asking[:, :own] + self.asking_bias[:own]
+        offering = self._standardize(told, 0) @ self.asking[:, own:] + self.asking_bias[own:]
+        query, key, value = (self._by_head(one) for one in (asking, *offering.chunk(2, dim=-1)))
+        heard = scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None]).transpose(1, 2).flatten(2)
         states = states + _drop(heard @ self.heard + self.heard_bias, rate, generator)
-        inner = layer_norm(states, shape, self.norms[1], self.shifts[1]) @ self.inner + self.inner_bias
+        inner = self._standardize(states, 1) @ self.inner + self.inner_bias
         return states + _drop(gelu(inner) @ self.outer + self.outer_bias, rate, generator)
 
+    def _standardize(self, states: Tensor, number: int) -> Tensor:
+        return layer_norm(states, states.shape[-1:], self.norms[number], self.shifts[number])
 
-def attended(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users one length length"]:
+    def _by_head(self, states: Tensor) -> Tensor:
+        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def at_places(
+    rows: Shaped[Tensor, "users length *rest"], places: Int64[Tensor, "users places"] | None
+) -> Shaped[Tensor, "users places *rest"]:
+    """What stands at some places of each history; at all of them where none are given."""
+    if places is None:
+        return rows
+    firsts = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
+    return rows.flatten(0, 1).index_select(0, (firsts + places).flatten()).unflatten(0, places.shape)
+
+
+def attended(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users length length"]:
     """Which places each place attends to: itself, and of those before it the items and the start next to them."""
     place = torch.arange(missing.shape[1], device=missing.device)
     before = place[None, :] < place[:, None]
     itself = place[None, :] == place[:, None]
-    return (itself | (before & ~idle(missing)[:, None, :]))[:, None]
+    return itself | (before & ~idle(missing)[:, None, :])
 
 
 def idle(missing: Bool[Tensor, "users length"]) -> Bool[Tensor, "users length"]:

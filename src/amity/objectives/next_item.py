@@ -105,14 +105,24 @@ def learned_codes(
     device = encoder.device
     items, targets = torch.from_numpy(batch.items), torch.from_numpy(batch.targets)
     codes = []
-    for rows, places in batch.alike():
+    for rows, inside in batch.alike():
         clusters = None if prompted is None else prompted[rows].to(device)
-        reached = encoder.reach(items[rows, places].to(device), clusters=clusters, generator=generator)
-        codes.append(reached[(targets[rows, places] >= 0).to(device)])
+        places, real = set_places(targets[rows, inside] >= 0)
+        reached = encoder.reach(
+            items[rows, inside].to(device), places.to(device), clusters=clusters, generator=generator
+        )
+        codes.append(reached[real.to(device)])
     owners, places = (targets >= 0).nonzero(as_tuple=True)
     clusters, order = torch.from_numpy(batch.clusters)[owners, places].sort(stable=True)
     learned = (targets[owners, places][order], clusters, owners[order])
     return torch.cat(codes)[order.to(device)], Places(*(one.to(device) for one in learned))
+
+
+def set_places(chosen: Bool[Tensor, "rows length"]) -> tuple[Int64[Tensor, "rows most"], Bool[Tensor, "rows most"]]:
+    """The places that are set in each row, ascending, then others up to the most that any has; and which are set."""
+    counts = chosen.sum(1, keepdim=True)
+    most = int(counts.max()) if len(chosen) else 0
+    return (~chosen).sort(dim=1, stable=True).indices[:, :most], torch.arange(most) < counts
 
 
 def nearest_interests(
@@ -156,14 +166,13 @@ class _Softmax(torch.autograd.Function):
         loss, count = targets.new_zeros(()), max(len(targets), 1)
         for cluster, seen, groups in _of_clusters(shifts, clusters):
             table, by_table = columns[seen], torch.zeros_like(columns[seen])
-            parts, shift = _parts(homes[seen], len(states)), shifts[cluster, seen]
+            parts = _parts(homes[seen], len(states))
+            shifted = torch.cat([table, shifts[cluster, seen, None]], dim=1)
             home = cluster if len(states) > 1 else 0
             for rows in groups:
                 asking, known = states[:, rows], masked[owners[rows]][:, seen]
                 true = torch.linalg.vecdot(asking[home], targets[rows])
-                scores = torch.cat([shift.expand(len(known), -1), true[:, None]], dim=1)
-                for prompt, part in enumerate(parts):
-                    scores[:, part].addmm_(asking[prompt], table[part].T)
+                scores = _scores(asking, shifted, parts, true)
                 scores[:, :-1].masked_fill_(known, -torch.inf)
                 peaks = scores.amax(1)
                 chances = scores.sub_(peaks[:, None]).exp_()
@@ -184,6 +193,20 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return *(gradient * given for gradient in ctx.saved_tensors), None, None, None, None, None
+
+
+def _scores(
+    asking: Float[Tensor, "prompts places dim"],
+    shifted: Float[Tensor, "columns dim_and_one"],
+    parts: list[slice],
+    true: Float[Tensor, "places"],
+) -> Float[Tensor, "places columns_and_one"]:
+    """What each place scores each column at, with the shift that stands behind its vector, and then the target."""
+    scores, one = true.new_empty(len(true), len(shifted) + 1), true.new_ones(len(true), 1)
+    for prompt, part in enumerate(parts):
+        torch.mm(torch.cat([asking[prompt], one], dim=1), shifted[part].T, out=scores[:, part])
+    scores[:, -1] = true
+    return scores
 
 
 def _parts(homes: Tensor, count: int) -> list[slice]:
