@@ -24,7 +24,7 @@ from amity.artifacts import write_atomically
 from amity.config import Config, merge
 from amity.evaluation import read_per_query
 from amity.evaluation.comparison import IDENTITY
-from amity.graph.degrees import degree_buckets
+from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 
 TOLD = ("made", "seconds", "peak_rss_bytes", "queries", "candidates", "in_cluster", "intent", "steering")
 """What is kept of a report, as far as it is there."""
@@ -48,8 +48,11 @@ class Found:
 
     def of(self, column: str, buckets: Sequence[int] = ()) -> np.ndarray:
         """The values of a column, of the queries in some buckets of degree; of all without any."""
-        kept = np.isin(degree_buckets(self.degrees), buckets) if buckets else slice(None)
-        return self.values[column][kept]
+        return self.values[column][self.among(buckets)]
+
+    def among(self, buckets: Sequence[int] = ()) -> np.ndarray:
+        """Whether each query is in some buckets of degree; without any, all are."""
+        return np.isin(degree_buckets(self.degrees), buckets or range(len(DEGREE_BUCKETS)))
 
 
 def keep_record(run: Path, record: Path, config: Config, *, metrics: Sequence[str]) -> None:

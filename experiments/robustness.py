@@ -20,16 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from table import settings
 from tables import METRIC
 
 from amity import pipeline
 from amity.encoder import Model
 from amity.evaluation import DamageConfig, per_query_table, summarize_robustness
+from amity.evaluation.comparison import ask_the_same
 from amity.evaluation.robustness import Arms, find_damages, kept, recall_tables, sample_recall
 from amity.evaluation.robustness_page import chart_of_edges
-from amity.evaluation.statistics import middle
+from amity.evaluation.statistics import middle, restrict
 from amity.evaluation.style import standalone
 from amity.graph import Adjacency, from_pairs, union
 from amity.pipeline.arms import gather_arms
@@ -183,33 +183,25 @@ def introduction(given: argparse.Namespace) -> list[str]:
 
 def tables_of(found: dict[str, Arms]) -> list[str]:
     """The table of all queries; and that of those with few friends, of networks where there are many of them."""
-    low = {network: few_friends(arms) for network, arms in found.items()}
-    many = {
-        network: arms
-        for network, arms in low.items()
-        if min(len(table) for runs in arms.values() for table in runs.values()) >= MANY
-    }
-    if not many:
+    low = {network: arms for network, arms in found.items() if min(map(np.count_nonzero, few_friends(arms))) >= MANY}
+    if not low:
         return [*kept_table(found), ""]
     title = f"Queries with at most {LOWEST} train friends, where there are {MANY} or more:"
-    return [*kept_table(found), "", title, "", *kept_table(many), ""]
+    return [*kept_table(found), "", title, "", *kept_table(low, few=True), ""]
 
 
-def few_friends(arms: Arms) -> dict[str, dict[int, pa.Table]]:
-    """The same tables with the queries of low degree alone."""
-    return {
-        arm: {seed: table.filter(pc.less_equal(table["degree"], LOWEST)) for seed, table in runs.items()}
-        for arm, runs in arms.items()
-    }
+def few_friends(arms: Arms) -> list[np.ndarray]:
+    """Of each seed, which queries have few friends."""
+    return [table["degree"].to_numpy() <= LOWEST for _, table in sorted(next(iter(arms.values())).items())]
 
 
-def kept_table(found: dict[str, Arms]) -> list[str]:
-    """A row for each damage and network, and one for the mean of several networks."""
+def kept_table(found: dict[str, Arms], *, few: bool = False) -> list[str]:
+    """A row for each damage and network, and one for the mean of several networks; of queries with `few` friends."""
     arms = list(next(iter(found.values())))
     heads = ["damage", "network", *arms, *(f"{arm} − {arms[0]}" for arm in arms[1:])]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     damages = find_damages(next(iter(found.values())), METRIC)
-    samples = {network: sampled(tables, damages) for network, tables in found.items()}
+    samples = {network: sampled(tables, damages, few=few) for network, tables in found.items()}
     for network, recall in samples.items():
         whole = " | ".join(f"{value:.4f}" for value in recall[0, :, 0])
         rows.append(f"| none, {METRIC} | {network} | {whole}{' | –' * (len(arms) - 1)} |")
@@ -224,10 +216,13 @@ def kept_table(found: dict[str, Arms]) -> list[str]:
     return rows
 
 
-def sampled(tables: Arms, damages: Sequence[str]) -> np.ndarray:
+def sampled(arms: Arms, damages: Sequence[str], *, few: bool) -> np.ndarray:
     """Mean recall and its bootstrap samples; of each network its own, so that they can be averaged."""
-    seed = zlib.crc32(next(iter(next(iter(tables.values())).values()))["truth"].to_numpy().tobytes())
-    return sample_recall(recall_tables(tables, METRIC, damages), len(tables), resamples=RESAMPLES, seed=seed)
+    runs = [table for _, table in sorted(next(iter(arms.values())).items())]
+    seed, shared = zlib.crc32(runs[0]["truth"].to_numpy().tobytes()), ask_the_same(runs)
+    tables = recall_tables(arms, METRIC, damages)
+    tables = restrict(tables, few_friends(arms), shared=shared) if few else tables
+    return sample_recall(tables, len(arms), resamples=RESAMPLES, seed=seed, shared=shared)
 
 
 def charts(page: Path, found: dict[str, Arms], suffix: str) -> list[str]:

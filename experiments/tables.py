@@ -9,7 +9,7 @@ from records import Found
 from amity.errors import ArtifactError
 from amity.evaluation.charts import Mark, Series, grouped_bars
 from amity.evaluation.page import NAMES
-from amity.evaluation.statistics import bootstrap_means_over_seeds, middle
+from amity.evaluation.statistics import bootstrap_means_over_seeds, middle, restrict, summarize_means
 from amity.graph.degrees import DEGREE_BUCKETS
 
 BASE = "gat"
@@ -232,13 +232,14 @@ def relative(
             f"Runs of {one[0]} and {other[0]} of one seed were not asked the same: they were made of other tables, or "
             "split by other code. Delete the records of one of them, and run it again."
         )
-    tables = [np.stack([run.of(one[1], buckets), base.of(other[1], buckets)], axis=1) for run, base in runs]
-    tables = [table for table in tables if len(table)]
-    if not tables:
+    shared = len({run.asked for run, _ in runs}) == 1
+    tables = [np.stack([run.values[one[1]], base.values[other[1]]], axis=1) for run, base in runs]
+    tables = restrict(tables, [run.among(buckets) for run, _ in runs], shared=shared)
+    if not any(map(len, tables)):
         return np.full(RESAMPLES + 1, np.nan)
-    whole = np.mean([table.mean(0) for table in tables], axis=0)
-    samples = bootstrap_means_over_seeds(tables, resamples=RESAMPLES, seed=len(tables[0]))
-    both = np.concatenate([whole[None], samples])
+    samples = bootstrap_means_over_seeds(tables, resamples=RESAMPLES, seed=len(tables[0]), shared=shared)
+    whole = [found.value for found in summarize_means(tables, samples, confidence=0.95)]
+    both = np.concatenate([[whole], samples])
     with np.errstate(divide="ignore", invalid="ignore"):
         return 100 * (both[:, 0] / both[:, 1] - 1)
 

@@ -13,6 +13,7 @@ from amity.evaluation.statistics import (
     estimate,
     holm,
     p_value,
+    restrict,
     summarize_means,
 )
 
@@ -105,6 +106,36 @@ def test_intervals_over_seeds_cover_as_often_as_is_said(seeds: int, seed_noise: 
     means = bootstrap_means_over_seeds(tables, resamples=400, seed=0)
     found = summarize_means(tables, means, confidence=0.95)
     assert least <= np.mean([one.low <= 0 <= one.high for one in found]) <= most
+
+
+def shared_queries(seeds: int, *, columns: int = 400, queries: int = 100) -> list[np.ndarray]:
+    """A table a seed of the same queries, hard or not whatever the seed, with some noise of each seed beside."""
+    rng = np.random.default_rng(11)
+    hard = rng.normal(size=(queries, columns))
+    return [hard + 0.5 * rng.normal(size=(queries, columns)) for _ in range(seeds)]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_intervals_cover_where_all_seeds_have_the_same_queries(seeds: int):
+    tables = shared_queries(seeds)
+    means = bootstrap_means_over_seeds(tables, resamples=400, seed=0, shared=True)
+    covered = [one.low <= 0 <= one.high for one in summarize_means(tables, means, confidence=0.95)]
+    assert 0.9 <= np.mean(covered) <= 0.99
+
+
+def test_taken_for_other_ones_the_same_queries_would_be_believed_too_much():
+    tables = shared_queries(5)
+    means = bootstrap_means_over_seeds(tables, resamples=400, seed=0)
+    covered = [one.low <= 0 <= one.high for one in summarize_means(tables, means, confidence=0.95)]
+    assert np.mean(covered) < 0.8
+
+
+def test_restricted_queries_stay_in_line_where_they_are_the_same():
+    tables = [np.arange(4.0)[:, None], 10 + np.arange(4.0)[:, None]]
+    kept = [np.array([True, False, False, True]), np.array([False, False, True, True])]
+    alone, aligned = restrict(tables, kept), restrict(tables, kept, shared=True)
+    assert [one.ravel().tolist() for one in alone] == [[0, 3], [12, 13]]
+    np.testing.assert_array_equal(np.hstack(aligned), [[0, np.nan], [np.nan, 12], [3, 13]])
 
 
 def test_the_spread_of_means_over_seeds_has_both_levels():

@@ -210,18 +210,17 @@ def test_log_rates_agree_with_how_often_columns_are_drawn(which, duplicates, req
     data: Split = request.getfixturevalue(which)
     config = CONFIG.model_copy(update={"fanout": (1,), "duplicates": duplicates, "duplicate_degree": 8})
     maker = BatchMaker.prepare(data, config, seed=3)
-    steps = 400
-    positives, expected = np.zeros(data.train.num_nodes), np.full(data.train.num_nodes, np.nan)
+    steps, nodes = 400, data.train.num_nodes
+    found, expected = np.zeros(nodes), np.full(nodes, np.nan)
     for step in range(steps):
         batch = maker(step)
-        expected[batch.block.nodes[batch.candidates]] = np.exp(batch.log_rates)
-        np.add.at(positives, [positive for _, positive in asked(batch)], 1)
-    candidates = data.train.candidates
-    drawn = positives[candidates.rows] / steps + CONFIG.negatives / candidates.count
-    seen = ~np.isnan(expected[candidates.rows])
-    assert seen.mean() > 0.99
-    spread = np.sqrt(drawn[seen] / steps)
-    assert (np.abs(drawn[seen] - expected[candidates.rows][seen]) < 5 * spread).all()
+        columns = batch.block.nodes[batch.candidates]
+        expected[columns] = np.exp(batch.log_rates)
+        found[columns] += 1 / steps
+    seen = np.flatnonzero(~np.isnan(expected))
+    assert len(seen) > 0.99 * data.train.candidates.count
+    spread = np.sqrt(expected[seen] * (1 - expected[seen]) / steps)
+    assert (np.abs(found[seen] - expected[seen]) < 5 * spread + 1e-6).all()
 
 
 def test_more_pairs_a_step_than_there_are_begin_the_next_epoch(shop):

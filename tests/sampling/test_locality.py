@@ -103,35 +103,21 @@ def test_candidates_are_drawn_as_often_as_their_rates_say(split: Split, share: f
     maker, steps = BatchMaker.prepare(split, sampling(share), uneven(30), seed=3), 3000
     found, expected = np.zeros(NODES), np.zeros(NODES)
     for step in range(steps):
-        targets = maker.pairs.draw(step, 64).targets
-        drawn = maker.locality.draw(targets, 48, seed=maker._seed(1), step=step)
-        np.add.at(found, np.concatenate([targets, drawn.everywhere, drawn.inside]), 1)
-        expected += maker.frequency * 64 / maker.pairs.count + drawn.per_candidate[maker.locality.clusters.of]
+        drawn = maker.locality.draw(maker.pairs.draw(step, 64).targets, 48, seed=maker._seed(1), step=step)
+        found[np.union1d(drawn.everywhere, drawn.inside)] += 1
+        expected -= np.expm1(drawn.log_missed[maker.locality.clusters.of])
     assert (np.abs(found - expected) < 5 * np.sqrt(expected)).all()
-    assert found.sum() == pytest.approx(expected.sum(), rel=1e-3)
+    assert found.sum() == pytest.approx(expected.sum(), rel=5e-3)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.4])
-def test_log_rates_of_columns_are_those_of_the_draws(split: Split, share: float):
-    clusters, maker = uneven(7), BatchMaker.prepare(split, sampling(share), uneven(7), seed=3)
-    batch = maker(2)
-    columns = batch.block.nodes[batch.candidates]
-    drawn = maker.locality.draw(columns[batch.positives], 48, seed=maker._seed(1), step=2)
-    frequent = maker.frequency[columns] * 64 / maker.pairs.count
-    own, all_ = frequent + drawn.per_candidate[clusters.of[columns]], frequent + 48 / NODES
-    abroad = clusters.of[columns[batch.positives]][:, None] != clusters.of[columns]
-    expected = np.where(abroad & (share > 0), all_, own)
-    rates = np.broadcast_to(np.exp(batch.log_rates), expected.shape)
-    np.testing.assert_allclose(rates, expected, rtol=1e-5)
-
-
+@pytest.mark.parametrize("nodes", [300, 4000])
 @pytest.mark.parametrize("runs", [0, 2])
 def test_what_a_row_sees_of_other_clusters_weighs_the_global_share(
-    make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory, runs: int
+    make_random_friend_graph: Callable[..., Graph], tmp_path_factory: pytest.TempPathFactory, runs: int, nodes: int
 ):
     """A sampled sum over columns, each divided by its rate, is on average that over all candidates, λ times abroad."""
-    nodes, share = 4000, 0.4
-    graph = make_random_friend_graph(nodes, 8000, 4)
+    share = 0.4
+    graph = make_random_friend_graph(nodes, 2 * nodes, 4)
     split = split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("large"), seed=1)
     clusters = Clusters((np.arange(nodes) % 3).astype(np.int32), ("a", "b", "c"))
     maker, seen = BatchMaker.prepare(split, sampling(share, clusters_per_step=runs), clusters, seed=3), []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from amity.graph import from_pairs
-from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, uniform_nodes
+from amity.sampling.negatives import count_ends, log_column_rates, mask_known, uniform_nodes
 from amity.sampling.numbering import number
 
 NONE = np.empty(0, np.int64)
@@ -40,9 +40,15 @@ def test_uniform_nodes_are_equally_likely_within_their_range():
     assert chisquare(np.bincount(nodes - 50, minlength=20)).pvalue > 1e-4
 
 
-def test_log_rates_are_logs_of_expected_draws():
+def test_log_rates_are_logs_of_the_chance_to_be_a_column():
     counts = np.zeros(4, np.int64)
     count_ends(counts, np.array([0, 1, 1, 3, 1], np.int32))
     assert counts.tolist() == [1, 3, 0, 1]
-    rates = np.exp(log_draw_rates(counts, per_edge=0.5, per_candidate=0.25))
-    assert rates.tolist() == pytest.approx([0.75, 1.75, 0.25, 0.75])
+    rates = np.exp(log_column_rates(counts, per_edge=0.5, log_missed=np.log(0.8)))
+    assert rates.tolist() == pytest.approx([1 - 0.5 * 0.8, 1 - 0.125 * 0.8, 0.2, 1 - 0.5 * 0.8])
+
+
+def test_what_every_step_holds_has_a_rate_of_one():
+    certain = log_column_rates(np.array([0, 1, 7]), per_edge=2.5, log_missed=np.log([0.75, 0.75, 0.75]))
+    assert np.exp(certain).tolist() == pytest.approx([0.25, 1, 1])
+    assert np.exp(log_column_rates(np.array([0, 3]), per_edge=0.1, log_missed=-np.inf)).tolist() == [1, 1]

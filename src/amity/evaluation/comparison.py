@@ -1,6 +1,6 @@
 """Runs side by side: differences paired by seed and by query, on the same queries and the same truth."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,9 @@ def compare(
 
     `arms` holds by the name of an arm, and by the seed of each of its runs, the tables of `per_query_table`. Seeds may
     have queries of their own (a random split hangs on the seed): arms are paired within a seed, and a mean is over
-    seeds of means over queries. Intervals are of the bootstrap over seeds and over queries within them, over queries
-    alone where there is one seed. Only metrics that all runs have are compared. Buckets go by the degree in the first
-    arm. Returns
+    seeds of means over queries. Intervals are of the bootstrap over seeds and over queries within them, or beside them
+    where these are the same under all seeds; over queries alone where there is one seed. Only metrics that all runs
+    have are compared. Buckets go by the degree in the first arm. Returns
 
         {"arms": [...], "seeds": [...], "queries": ..., "family": {...},
          "metrics": {arm: {metric: estimate}}, "differences": {arm: {metric: estimate}}}
@@ -99,7 +99,10 @@ def compare(
     columns = [(name, metric) for name in arms for metric in metrics]
     tables = [np.column_stack([arms[name][one][metric].to_numpy() for name, metric in columns]) for one in seeds]
     degrees = [arms[first][one]["degree"].to_numpy() for one in seeds]
-    entries = by_degree(lambda parts: _describe(parts, len(metrics), config, seed=seed), tables, degrees)
+    shared = ask_the_same([arms[first][one] for one in seeds])
+    entries = by_degree(
+        lambda parts: _describe(parts, len(metrics), config, seed=seed, shared=shared), tables, degrees, shared=shared
+    )
     named = iter(entries)
     found = {name: {metric: next(named) for metric in metrics} for name in arms}
     differences = {name: {metric: next(named) for metric in metrics} for name in others}
@@ -126,13 +129,21 @@ def refuse_unpaired(arms: Mapping[str, Mapping[int, pa.Table]]) -> None:
             _refuse_unlike(first, table, name, arms[name][seed], seed=seed)
 
 
-def _describe(tables: Tables, num_metrics: int, config: EvaluationConfig, *, seed: int) -> list[dict[str, Any]]:
+def ask_the_same(tables: Sequence[pa.Table]) -> bool:
+    """Whether runs have the same queries with the same truth, row by row, as those of several seeds may."""
+    first, *others = (table.select(list(IDENTITY)) for table in tables)
+    return all(table.equals(first) for table in others)
+
+
+def _describe(
+    tables: Tables, num_metrics: int, config: EvaluationConfig, *, seed: int, shared: bool
+) -> list[dict[str, Any]]:
     """Estimates of the columns, those of the first arm first, and then of the others' differences from the first."""
     gaps = [
         table[:, num_metrics:] - np.tile(table[:, :num_metrics], len(table.T) // num_metrics - 1) for table in tables
     ]
     whole = [np.hstack([table, gap]) for table, gap in zip(tables, gaps, strict=True)]
-    means = bootstrap_means_over_seeds(whole, resamples=config.resamples, seed=seed)
+    means = bootstrap_means_over_seeds(whole, resamples=config.resamples, seed=seed, shared=shared)
     estimates = summarize_means(whole, means, confidence=config.confidence)
     entries = [one.to_json() for one in estimates]
     for column in range(len(tables[0].T), len(entries)):

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from amity.errors import SplitError
 from amity.evaluation import metrics
 from amity.evaluation.factorization import FactorizationConfig, FactorizationName, factorize
-from amity.evaluation.statistics import Estimate, estimate
+from amity.evaluation.statistics import Estimate, estimate, restrict
 from amity.graph import Adjacency, Graph
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 from amity.log import Progress
@@ -192,13 +192,20 @@ def estimate_by_degree(
 
 
 def by_degree(
-    describe: Callable[[Tables], list[dict[str, Any]]], tables: Tables, degrees: Sequence[Int64[ndarray, "_"]]
+    describe: Callable[[Tables], list[dict[str, Any]]],
+    tables: Tables,
+    degrees: Sequence[Int64[ndarray, "_"]],
+    *,
+    shared: bool = False,
 ) -> list[dict[str, Any]]:
-    """What there is to tell of each column of tables of queries and, as its `by_degree`, of each bucket of them."""
+    """What there is to tell of each column of tables of queries and, as its `by_degree`, of each bucket of them.
+
+    With `shared`, the queries of all tables are the same, row by row.
+    """
     entries = [{**entry, "by_degree": {}} for entry in describe(tables)]
     members = [degree_buckets(one) for one in degrees]
     for number, bucket in enumerate(DEGREE_BUCKETS):
-        parts = [table[inside == number] for table, inside in zip(tables, members, strict=True)]
+        parts = restrict(tables, [inside == number for inside in members], shared=shared)
         for entry, part in zip(entries, describe(parts), strict=True):
             entry["by_degree"][bucket] = part
     return entries

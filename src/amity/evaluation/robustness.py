@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from amity.errors import ConfigError
-from amity.evaluation.comparison import adjust, refuse_unpaired
+from amity.evaluation.comparison import adjust, ask_the_same, refuse_unpaired
 from amity.evaluation.evaluate import EvaluationConfig, Tables, by_degree
 from amity.evaluation.statistics import Estimate, bootstrap_means_over_seeds, middle, p_value, summarize_means
 
@@ -35,11 +35,14 @@ def summarize_robustness(arms: Arms, config: EvaluationConfig | None = None, *, 
     config = config or EvaluationConfig()
     metric = f"recall@{config.headline}"
     damages = find_damages(arms, metric)
+    runs = list(_runs(arms))
+    shared = ask_the_same(runs)
     entries = iter(
         by_degree(
-            lambda parts: _describe(parts, len(arms), config, seed=seed),
+            lambda parts: _describe(parts, len(arms), config, seed=seed, shared=shared),
             recall_tables(arms, metric, damages),
-            [table["degree"].to_numpy() for table in _runs(arms)],
+            [table["degree"].to_numpy() for table in runs],
+            shared=shared,
         )
     )
     recall = {name: {damage: next(entries) for damage in ("", *damages)} for name in arms}
@@ -94,20 +97,22 @@ def kept(recall: Float64[ndarray, "samples arms states"]) -> Float64[ndarray, "s
 
 
 def sample_recall(
-    tables: Tables, num_arms: int, *, resamples: int, seed: int
+    tables: Tables, num_arms: int, *, resamples: int, seed: int, shared: bool
 ) -> Float64[ndarray, "samples arms states"]:
-    """Mean recall as it is, and behind it that of bootstrap samples of seeds and of queries within them."""
-    means = bootstrap_means_over_seeds(tables, resamples=resamples, seed=seed)
+    """Mean recall as it is, and behind it that of bootstrap samples of seeds and of their queries."""
+    means = bootstrap_means_over_seeds(tables, resamples=resamples, seed=seed, shared=shared)
     whole = [one.value for one in summarize_means(tables, means, confidence=0.95)]
     return np.vstack([whole, means]).reshape(1 + len(means), num_arms, -1)
 
 
-def _describe(tables: Tables, num_arms: int, config: EvaluationConfig, *, seed: int) -> list[dict[str, Any]]:
+def _describe(
+    tables: Tables, num_arms: int, config: EvaluationConfig, *, seed: int, shared: bool
+) -> list[dict[str, Any]]:
     """Of each arm its recall, whole and under each damage; then of each arm but the first how much more it keeps."""
-    recall = sample_recall(tables, num_arms, resamples=config.resamples, seed=seed)
+    recall = sample_recall(tables, num_arms, resamples=config.resamples, seed=seed, shared=shared)
     share = kept(recall)
     gaps = share[:, 1:] - share[:, :1]
-    queries = int(sum(len(table) for table in tables))
+    queries = int(sum(np.count_nonzero(~np.isnan(table[:, 0])) for table in tables))
 
     def describe(samples: Float64[ndarray, "samples"]) -> dict[str, Any]:
         return Estimate(float(samples[0]), *middle(samples[1:], config.confidence), queries).to_json()

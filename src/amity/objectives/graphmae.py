@@ -33,9 +33,9 @@ class GraphMaeConfig(Section):
 class GraphMae(nn.Module):
     """The objective, its mask token and its decoder: a linear map, the masked set to zero, one graph convolution."""
 
-    def __init__(self, config: GraphMaeConfig, dim: int, width: int, *, generator: Generator) -> None:
+    def __init__(self, config: GraphMaeConfig, dim: int, transform: FeatureTransform, *, generator: Generator) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.transform, width = config, transform, feature_width(transform)
         self.mask = mask_token(dim, generator=generator)
         self.bridge = matrix(dim, dim, generator=generator)
         self.decoder = matrix(dim, width, generator=generator)
@@ -47,7 +47,7 @@ class GraphMae(nn.Module):
         # The decoder hears the neighbours of the masked nodes, so their codes are wanted too.
         codes = step.encoder.blend(step.propagate(block, step.hide(self.mask), reach=1))
         edges = edges_between(block, step.degrees, targets=block.hops[0], sources=len(codes))
-        known = feature_vectors(step.inputs, step.on_device(step.roots)[step.masked])
+        known = feature_vectors(step.inputs, step.on_device(step.roots)[step.masked], self.transform)
         return graphmae_loss(self.decode(codes, step.masked, edges), known, gamma=self.config.gamma)
 
     def decode(
@@ -86,26 +86,29 @@ def feature_width(transform: FeatureTransform) -> int:
     return transform.num_numbers + (TOKEN_WIDTH if transform.tokens else 0)
 
 
-def feature_vectors(inputs: Inputs, nodes: Int64[Tensor, "masked"]) -> Float32[Tensor, "masked width"]:
+def feature_vectors(
+    inputs: Inputs, nodes: Int64[Tensor, "masked"], transform: FeatureTransform
+) -> Float32[Tensor, "masked width"]:
     """What of some nodes is to be restored: their numbers, then their tokens, each block of unit length.
 
     Tokens are a set, so they stand here as a fixed projection: the weighted sum of one random vector of signs a
-    token. Without the scaling block by block, the cosine would see the largest block only.
+    token. Without the scaling block by block, the cosine would see the largest block only. The token of a node's kind
+    is not restored: it stays where all else is masked, and would tell nothing.
     """
     blocks = [inputs.dense[nodes]] if inputs.dense.shape[1] else []
-    if len(inputs.tokens):
+    if transform.tokens:
         rows = inputs.indptr.numpy(), inputs.tokens.numpy(), inputs.weights.numpy()
-        projected = _project_tokens(rows, nodes.numpy(force=True), TOKEN_WIDTH)
+        projected = _project_tokens(rows, nodes.numpy(force=True), int(transform.first_token > 0), TOKEN_WIDTH)
         blocks.append(torch.from_numpy(projected).to(inputs.dense.device))
     return torch.cat([normalize(block, dim=1) for block in blocks], dim=1)
 
 
 @kernel
-def _project_tokens(rows: tuple[ndarray, ndarray, ndarray], nodes: ndarray, width: int) -> ndarray:
+def _project_tokens(rows: tuple[ndarray, ndarray, ndarray], nodes: ndarray, left_out: int, width: int) -> ndarray:
     indptr, tokens, weights = rows
     sums = np.zeros((len(nodes), width), np.float32)
     for row in range(len(nodes)):
-        for entry in range(indptr[nodes[row]], indptr[nodes[row] + 1]):
+        for entry in range(indptr[nodes[row]] + left_out, indptr[nodes[row] + 1]):
             bits = mix(tokens[entry])
             for column in range(width):
                 sums[row, column] += weights[entry] if (bits >> column) & 1 else -weights[entry]

@@ -147,14 +147,14 @@ class Objectives(nn.Module):
 
 
 def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Module]:
-    encoder, width, dim = model.encoder, feature_width(model.transform), model.encoder.dim
+    encoder, transform, dim = model.encoder, model.transform, model.encoder.dim
     assert isinstance(encoder, GraphEncoder)
     draws = {name: generator_of(seed, name) for name in config.weights()}
     makers = {
         "retrieval": lambda: Retrieval(config.retrieval),
         "intent": lambda: Intent(config.intent),
         "cca_ssg": lambda: CcaSsg(config.cca_ssg, dim, generator=draws["cca_ssg"]),
-        "graphmae": lambda: GraphMae(config.graphmae, dim, width, generator=draws["graphmae"]),
+        "graphmae": lambda: GraphMae(config.graphmae, dim, transform, generator=draws["graphmae"]),
         "graphmae2": lambda: GraphMae2(config.graphmae2, encoder, generator=draws["graphmae2"]),
         "grace": lambda: Grace(config.grace, dim, generator=draws["grace"]),
         "bgrl": lambda: Bgrl(config.bgrl, encoder, generator=draws["bgrl"]),
@@ -162,7 +162,7 @@ def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Mo
         "uniformity": lambda: Uniformity(config.uniformity),
         "xsimgcl": lambda: XSimGcl(config.xsimgcl),
     }
-    pointless = {"graphmae": not width, "intent": encoder.intent is None}
+    pointless = {"graphmae": not feature_width(transform), "intent": encoder.intent is None}
     chosen = [name for name, weight in config.weights().items() if weight and not pointless.get(name)]
     return {name: makers[name]() for name in chosen}
 

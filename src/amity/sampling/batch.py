@@ -14,7 +14,7 @@ from amity.graph import reverse
 from amity.sampling.draws import keyed
 from amity.sampling.duplicates import duplicated_nodes, with_duplicates
 from amity.sampling.locality import Locality, Negatives
-from amity.sampling.negatives import count_ends, log_draw_rates, mask_known, row_lengths
+from amity.sampling.negatives import count_ends, log_column_rates, mask_known, row_lengths
 from amity.sampling.neighbors import Block, sample_neighbors
 from amity.sampling.numbering import number
 from amity.sampling.pairs import Drawn, PairsInRuns, ShuffledPairs
@@ -72,8 +72,8 @@ class Batch:
     """Where a column is the query itself, or a train edge of the query other than the row's positive, or lies in
     another cluster than that and is not for every row."""
     log_rates: Float32[ndarray, "*queries candidates"]
-    """Log of how often the column's node is expected to be drawn in one step, for logQ; for each row where candidates
-    are divided and some are for every row: see `amity.sampling.locality`."""
+    """Log of how likely the column's node is a column of a step, for logQ; for each row where candidates are divided
+    and some are for every row, and there, of another cluster, over the global share: see `amity.sampling.locality`."""
     clusters: Int32[ndarray, "candidates"]
     """The cluster of each column's node, ascending."""
     duplicates: range = range(0)
@@ -167,14 +167,14 @@ class BatchMaker:
         negatives: Negatives,
         abroad: Bool[ndarray, "queries candidates"],
     ) -> Float32[ndarray, "*queries candidates"]:
-        """How often each column is drawn for its own cluster; for another, as if for all: it counts λ times as much."""
+        """How likely each is a column for its own cluster; for another, where it then counts λ times as much."""
         frequency, home, share = self.frequency[columns], self.locality.of_nodes(columns), self.locality.share
-        inside = negatives.per_candidate[home]
-        own = log_draw_rates(frequency, per_edge=pairs.home[home], per_candidate=inside)
+        own = log_column_rates(frequency, per_edge=pairs.home[home], log_missed=negatives.log_missed[home])
         if share == 0 or (share == 1 and pairs.abroad):
             return own
-        anywhere = self.config.negatives / len(self.locality.rows)
-        return np.where(abroad, log_draw_rates(frequency, per_edge=pairs.abroad, per_candidate=anywhere), own)
+        per_edge, log_missed = share * pairs.abroad, negatives.log_missed_everywhere
+        elsewhere = log_column_rates(frequency, per_edge=per_edge, log_missed=log_missed) - np.log(np.float32(share))
+        return np.where(abroad, elsewhere, own)
 
     def _seed(self, use: int) -> int:
         return int(keyed(self.seed, use, 0))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numpy import ndarray
+from scipy.special import xlog1py
 
 from amity.clustering import Clusters
 from amity.graph import Adjacency
@@ -33,8 +34,10 @@ class Negatives:
     """Those that every row is compared with."""
     inside: Int64[ndarray, "local"]
     """Those of the positives' clusters."""
-    per_candidate: Float64[ndarray, "clusters"]
-    """How often each candidate of a cluster is expected among both."""
+    log_missed: Float64[ndarray, "clusters"]
+    """Log of how likely a candidate of each cluster is in neither."""
+    log_missed_everywhere: float
+    """Log of how likely a candidate is not among those for every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,13 @@ class Locality:
         present = own[np.sort(np.unique(own, return_index=True)[1])].astype(np.int64)
         sizes = self.members.degrees_of(present)
         quotas = even_quotas(count - whole, sizes)
-        per_candidate = np.full(self.clusters.count, whole / len(self.rows))
-        per_candidate[present] += quotas / sizes
+        log_missed_everywhere = float(xlog1py(whole, -1 / len(self.rows)))
+        log_missed = np.full(self.clusters.count, log_missed_everywhere)
+        with np.errstate(divide="ignore"):  # A cluster that is drawn whole misses none.
+            log_missed[present] += np.log1p(-quotas / sizes)
         inside = _draw_members(self.members.indptr, self.members.indices, (present, quotas), (seed ^ LOCAL, step))
-        return Negatives(uniform_nodes(whole, self.rows, seed=seed, step=step), inside, per_candidate)
+        everywhere = uniform_nodes(whole, self.rows, seed=seed, step=step)
+        return Negatives(everywhere, inside, log_missed, log_missed_everywhere)
 
     def draw_columns(
         self, present: Int64[ndarray, "present"], count: int, *, seed: int

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 from numpy import ndarray
+from scipy.special import xlog1py
 
 from amity.graph import Adjacency
 from amity.kernels import kernel, shared
@@ -40,19 +41,20 @@ def mask_known(
     return masked
 
 
-def log_draw_rates(
+def log_column_rates(
     frequency: Integer[ndarray, "columns"],
     *,
     per_edge: float | Float64[ndarray, "columns"],
-    per_candidate: float | Float64[ndarray, "columns"],
+    log_missed: float | Float64[ndarray, "columns"],
 ) -> Float32[ndarray, "columns"]:
-    """Log of how often each column's node is expected to be drawn in one step: log(f per_edge + per_candidate).
+    """Log of how likely each node is a column of a step: log(1 - (1 - per_edge)^f exp(log_missed)).
 
-    `frequency` f counts the supervising edges that end at the node, `per_edge` is the chance of each to be in a
-    step, `per_candidate` the expected number of times that a uniform negative is the node: the sampling rate of
-    logQ (Yi et al., 2019; 2507.09331), both sources of columns together.
+    `frequency` f counts the supervising edges that end at the node, `per_edge` is how often each of them is in a step
+    (certain from 1 on), `log_missed` the log of how likely no negative is the node: the sampling rate of logQ (Yi et
+    al., 2019; 2507.09331) of columns that are distinct, whichever source they come from. Edges count as if they were
+    drawn each for itself.
     """
-    return np.log(frequency * per_edge + per_candidate).astype(np.float32)
+    return np.log(-np.expm1(xlog1py(frequency, -np.minimum(per_edge, 1.0)) + log_missed)).astype(np.float32)
 
 
 def row_lengths(adjacency: Adjacency) -> Int32[ndarray, "nodes"]:
