@@ -50,7 +50,7 @@ def codes_after(
     for first in range(0, len(order), HISTORIES):
         places = order[first : first + HISTORIES]
         latest = histories.latest(queries[places], length - 1)
-        taken = np.count_nonzero((latest >= 0).any(0))
+        taken = int(np.count_nonzero((latest >= 0).any(0)))
         items = np.concatenate([np.full((len(places), 1), -1), latest[:, length - 1 - taken :]], axis=1)
         clusters = None if cluster is None else torch.full((len(places),), cluster, device=device)
         last = torch.full((len(places), 1), taken, device=device)
