@@ -79,7 +79,7 @@ def retrieval_losses(
         -log exp(s_qp) / (exp(s_qp) + Σ_{c ≠ p, not masked} exp(s_qc - log r_c))
 
     Eq. 5 of arXiv 2409.14682, with scores s = q · c / T. `positives` are columns; `masked` columns (the query itself,
-    its other friends) play no part; `log_rates` is log r, how often each candidate is expected among the columns, for
+    its other friends) play no part; `log_rates` is log r, how likely each candidate is to be among the columns, for
     all queries or for each. The positive is not corrected, since it is not drawn (arXiv 2507.09331); it counts even
     where it is masked.
     """
