@@ -103,9 +103,15 @@ def test_a_file_that_nobody_wrote_is_refused(run: Run):
         Run(run.path, write=False).verify("train")
 
 
-def test_files_beside_the_artifacts_are_nobodys_business(run: Run):
-    (run.path / "notes.txt").write_text("mine")
-    Run(run.path, write=False).verify("train")
+@pytest.mark.parametrize("name", ["notes.txt", ".staging-notes", ".old-letters/a.txt"])
+def test_files_beside_the_artifacts_are_nobodys_business(run: Run, name: str):
+    (run.path / name).parent.mkdir(exist_ok=True)
+    (run.path / name).write_text("mine")
+    run.close()
+    with Run(run.path, write=True) as again:
+        write_stage(again, "other")
+        again.verify("train")
+    assert (run.path / name).read_text() == "mine"
 
 
 def test_a_stage_that_has_not_run_is_named(run: Run):
@@ -133,6 +139,60 @@ def test_a_spoiled_manifest_is_refused(run: Run, spoil: Callable[[str], str]):
 def test_a_directory_without_a_manifest_is_no_run(tmp_path: Path):
     with pytest.raises(ArtifactError, match="is no run of amity"):
         Run(tmp_path, write=False)
+
+
+@pytest.mark.parametrize("name", ["graph/mine.txt", "config.toml", ".old-letters/a.txt", ".staging-notes"])
+def test_a_directory_of_somebody_elses_is_refused_and_left_as_it_is(tmp_path: Path, name: str):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArtifactError, match="is not empty and no run of amity: it holds"):
+        Run(tmp_path, write=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_beginning_that_was_killed_and_tables_do_not_keep_a_run_from_beginning(tmp_path: Path):
+    for name in (".lock", ".new-manifest.json"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "data").mkdir()
+    with Run(tmp_path, write=True) as run:
+        write_stage(run, "first")
+    Run(tmp_path, write=False).verify("train")
+
+
+def pend(run: Run, name: str) -> None:
+    """Leave the run as a kill leaves it that came when a stage was committed, and nothing in its place."""
+    manifest = run._manifest()
+    manifest["pending"] = {"stage": name, "record": manifest["stages"]["train"]}
+    run._write(manifest)
+    run.close()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_whoever_opens_a_run_moves_nothing_into_it_from_elsewhere(run: Run, tmp_path: Path, link: bool):
+    (tmp_path / "victim" / "folder").mkdir(parents=True)
+    (run.path / ".staging-x").mkdir()
+    if link:
+        (run.path / ".staging").symlink_to(tmp_path / "victim")
+    pend(run, "train" if link else "x/../../victim")
+    Run(run.path, write=False)
+    assert (tmp_path / "victim" / "folder").is_dir()
+    assert not (run.path / "folder").exists()
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_folder_that_was_moved_elsewhere_and_linked_to_can_be_made_again(run: Run, tmp_path: Path, dangling: bool):
+    moved = (run.path / "graph").rename(tmp_path / "moved")
+    (run.path / "graph").symlink_to(moved)
+    run.verify("train")
+    if dangling:
+        moved.rename(tmp_path / "gone")
+    write_stage(run, "other")
+    run.verify("train")
+    assert (run.path / "graph" / "page.json").read_text() == "otherother"
+    assert not (run.path / "graph").is_symlink()
+    assert dangling or (moved / "page.json").read_text() == "firstfirst"
 
 
 def test_a_file_cannot_be_a_run(tmp_path: Path):

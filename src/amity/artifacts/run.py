@@ -23,6 +23,10 @@ from amity.errors import ArtifactError
 FORMAT = "amity run 1"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+STAGING, OLD = ".staging", ".old"
+"""Where a stage writes, and where what it replaces lies until the new is in its place."""
+BEGINNING = {LOCK, f".new-{MANIFEST}", "data"}
+"""What a directory may hold before it is a run: what a killed beginning leaves, and tables, as a demo has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Run:
         if file is not None:
             raise ArtifactError(f"{file} is a file, and a run is a directory. Name another place for the run {path}.")
         if write:
+            self._refuse_foreign()
             path.mkdir(parents=True, exist_ok=True)
             self._acquire()
             self._recover()
@@ -97,7 +102,7 @@ class Run:
         raises changes nothing.
         """
         self._recover()
-        staging = Staging(self._staging(name))
+        staging = Staging(self.path / STAGING)
         staging.path.mkdir()
         start = time.perf_counter()
         reset_peak_memory()
@@ -151,6 +156,15 @@ class Run:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _refuse_foreign(self) -> None:
+        """Refuse a directory that is somebody else's, before anything is made or cleared away in it."""
+        names = {place.name for place in self.path.iterdir()} if self.path.exists() else set()
+        if MANIFEST not in names and names - BEGINNING:
+            raise ArtifactError(
+                f"{self.path} is not empty and no run of amity: it holds {min(names - BEGINNING)}, and no {MANIFEST}. "
+                "Name a new or empty directory for the run."
+            )
+
     def _acquire(self) -> None:
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         with suppress(BlockingIOError):
@@ -164,13 +178,14 @@ class Run:
         )
 
     def _recover(self) -> None:
-        """Finish a commit that was cut short, and clear away what was never committed."""
-        pending = self._manifest()["pending"]
-        if pending is not None:
-            self._finish(pending["stage"])
-        for pattern in (".staging-*", ".old-*"):
-            for path in self.path.glob(pattern):
-                remove(path)
+        """Finish a commit that was cut short, and clear away what was never committed; a new run gets its manifest."""
+        manifest = self._manifest()
+        if not (self.path / MANIFEST).exists():
+            self._write(manifest)
+        if manifest["pending"] is not None:
+            self._finish(manifest["pending"]["stage"])
+        remove(self.path / STAGING)
+        remove(self.path / OLD)
 
     def _commit(self, name: str, record: Record) -> None:
         manifest = self._manifest()
@@ -181,10 +196,11 @@ class Run:
 
     def _finish(self, name: str) -> None:
         """Move into place what the manifest promises; may be cut short anywhere and done again."""
-        for source in sorted(self._staging(name).glob("*")):
-            target, old = self.path / source.name, self.path / f".old-{source.name}"
+        staging, old = self.path / STAGING, self.path / OLD
+        for source in () if staging.is_symlink() else sorted(staging.glob("*")):  # What a link leads to is not ours.
+            target = self.path / source.name
             remove(old)
-            if target.exists():
+            if os.path.lexists(target):
                 target.rename(old)
             source.rename(target)
             remove(old)
@@ -193,10 +209,7 @@ class Run:
         manifest["stages"][name] = manifest["pending"]["record"]
         manifest["pending"] = None
         self._write(manifest)
-        remove(self._staging(name))
-
-    def _staging(self, name: str) -> Path:
-        return self.path / f".staging-{name}"
+        remove(staging)
 
     def _check(self, name: str, place: str, file: File) -> None:
         path = self.path / place
