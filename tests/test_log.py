@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from amity.errors import ArtifactError
 from amity.log import JsonLines, Progress, read_metrics, set_silent
 
 
@@ -73,6 +74,14 @@ def test_a_log_that_goes_on_keeps_the_steps_that_stand_and_no_torn_line(tmp_path
     with JsonLines(path, steps=3) as log:
         log.write({"step": 3, "loss": 2.0})
     assert [entry["loss"] for entry in read_metrics(path)] == [1.0, 1.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("line", [b"garbage", b"\xff", b"5"])
+def test_a_line_that_is_no_entry_is_refused(tmp_path: Path, line: bytes):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 0, "loss": NaN}\n' + line + b"\n")
+    with pytest.raises(ArtifactError, match=r"log\.jsonl is not a log of training.* line 2"):
+        read_metrics(path)
 
 
 def test_there_are_no_metrics_where_there_is_no_log(tmp_path: Path):

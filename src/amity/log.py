@@ -9,12 +9,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
+
+from amity.errors import ArtifactError
 
 PATIENCE_S = 1.0
 """Work shorter than this shows nothing."""
@@ -64,11 +67,14 @@ class JsonLines:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a metrics log, without a last line that is torn; none where there is no log."""
+    """The entries of a metrics log, without a last line that is torn; none where there is no log.
+
+    Raises `ArtifactError` where a line is no entry.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    return [_read_entry(path, number, line) for number, line in enumerate(lines, 1)]
 
 
 class Progress:
@@ -151,6 +157,16 @@ def _make_bars() -> Bars:
         TextColumn("{task.fields[note]}"),
     )
     return Bars(*columns, console=Console(stderr=True), transient=True)
+
+
+def _read_entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        if isinstance(entry := json.loads(line), dict):
+            return entry
+    raise ArtifactError(
+        f"{path} is not a log of training: line {number} is no JSON object. "
+        "Put the original back, or take it away and train again."
+    )
 
 
 def _length_of(path: Path, steps: int) -> int:
