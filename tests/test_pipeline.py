@@ -15,9 +15,11 @@ import tiny
 from amity import pipeline
 from amity.config import Config, load_config
 from amity.embedding import embed_graph
-from amity.errors import ArtifactError, ConfigError, DataError
+from amity.errors import ArtifactError, ConfigError, DataError, TrainingError
 from amity.pipeline import stages
+from amity.pipeline.learning import learn
 from amity.pipeline.spectral import SHARES
+from amity.training import Journal
 
 STAGES = list(pipeline.STAGES)
 
@@ -219,13 +221,55 @@ def test_an_altered_artifact_can_be_made_again(path: Path, finished: Path):
     assert artifacts(path) == artifacts(finished)
 
 
-def test_a_checkpoint_of_other_settings_is_not_gone_on_from(path: Path, finished: Path):
-    (path / "checkpoint.safetensors").write_bytes(b"of some other training")
-    pipeline.run_stage(path, "train", config=settings(training={"learning_rate": 0.1}))
-    assert not (path / "checkpoint.safetensors").exists()
-    (path / "checkpoint.safetensors").write_bytes(b"of some other training")
-    pipeline.run_stage(path, "train", config=settings())
+def leave_checkpoint(path: Path, config: Config, purpose: str = "") -> None:
+    """Leave a run as an interrupted training leaves it; the first line of its log is marked."""
+    work = replace(pipeline.open_run(path, until="cluster"), config=config)
+    places = path / "checkpoint.safetensors", path / "checkpoint.jsonl"
+    journal = Journal(*places, purpose or stages.purpose(work, "train"))
+    learn(work.split(), config, work.first_clusters(), journal=journal)
+    first, rest = journal.log.read_text().split("\n", 1)
+    journal.log.write_text(first.replace("{", '{"marked": 1, ', 1) + "\n" + rest)
+
+
+def test_a_training_that_goes_on_keeps_the_log_of_what_was_done(path: Path, finished: Path):
+    leave_checkpoint(path, settings())
+    pipeline.run_stage(path, "train")
+    assert not list(path.glob("checkpoint.*"))
+    assert (path / "log.jsonl").read_text().replace('"marked": 1, ', "") == (finished / "log.jsonl").read_text()
+    assert pipeline.open_run(path, until="train").history()[0]["marked"] == 1
     assert artifacts(path)["model.safetensors"] == artifacts(finished)["model.safetensors"]
+
+
+@pytest.mark.parametrize(("rate", "purpose"), [(0.1, ""), (None, "another")])
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(
+    path: Path, finished: Path, rate: float | None, purpose: str
+):
+    leave_checkpoint(path, settings(training={} if rate is None else {"learning_rate": rate}), purpose)
+    pipeline.run_stage(path, "train", config=settings())
+    assert not list(path.glob("checkpoint.*"))
+    for name in ("model.safetensors", "log.jsonl"):
+        assert (path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_mistaken_setting_costs_no_checkpoint(path: Path):
+    leave_checkpoint(path, settings())
+    before = (path / "checkpoint.safetensors").read_bytes()
+    mistaken = settings(objectives={"retrieval": {"loss": "bce"}})
+    with pytest.raises(ConfigError):
+        pipeline.run_stage(path, "train", config=mistaken)
+    assert (path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_training_that_does_not_finish_leaves_the_log_of_the_model_that_stands(path: Path, finished: Path):
+    with pytest.raises(TrainingError):
+        pipeline.run_stage(path, "train", config=settings(training={"learning_rate": 1e30}))
+    assert (path / "log.jsonl").read_text() == (finished / "log.jsonl").read_text()
+
+
+def test_a_log_that_was_altered_is_refused(path: Path):
+    (path / "log.jsonl").write_text("garbage\n")
+    with pytest.raises(ArtifactError, match=r"log\.jsonl is not the file that `amity train` wrote"):
+        pipeline.run_stage(path, "evaluate")
 
 
 def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path):

@@ -18,9 +18,8 @@ from amity.evaluation import (
     write_per_query,
     write_report,
 )
-from amity.log import read_metrics
 from amity.pipeline.parts import evaluate_parts
-from amity.pipeline.work import LOG, Work
+from amity.pipeline.work import Work
 from amity.retrieval import DividedRetriever
 
 
@@ -42,7 +41,7 @@ def evaluate_lists(work: Work, directory: Path) -> Mapping[str, Any]:
         report["calibration"] = work.run.stages["train"].summary.get("intent", {})
     headline = f"recall@{config.evaluation.headline}"
     about = _about(work, seconds=time.perf_counter() - start)
-    history = read_metrics(work.run.path / LOG)
+    history = work.history()
     write_report({**about, **report, "negative_transfer": negative_transfer(history)}, directory, history)
     return {"queries": report["queries"], headline: report["metrics"][headline]["value"]}
 

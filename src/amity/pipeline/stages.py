@@ -1,6 +1,7 @@
 """The stages of a run, in the order of the flow: what each reads, which settings decide, what it writes."""
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +28,8 @@ from amity.sampling import histories_before
 from amity.splitting import split_edges
 from amity.training import Journal
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, UNFINISHED_LOG = "checkpoint.safetensors", "checkpoint.jsonl"
+"""From what an interrupted training goes on; gone when it ends."""
 UNASKED = ("skipped: identifier", "skipped: only nulls", "skipped: only missing values")
 """What ingestion says of columns that it leaves out of its own accord."""
 
@@ -91,18 +93,15 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def train_model(work: Work, directory: Path) -> Mapping[str, Any]:
-    """`split/`, `clusters.parquet` -> `model.safetensors`, and the last clusters where they are made again.
+    """`split/`, `clusters.parquet` -> `model.safetensors`, `log.jsonl`; the last clusters where they are made again.
 
     Training goes on where the same one was interrupted.
     """
-    run, wanted = work.run, purpose(work, "train")
-    journal = Journal(run.path / CHECKPOINT, run.path / LOG)
-    if run.noted("training") != wanted:
-        (run.path / CHECKPOINT).unlink(missing_ok=True)
-        run.note("training", wanted)
-    split = work.split()
+    split, place = work.split(), work.run.path
+    journal = Journal(place / CHECKPOINT, place / UNFINISHED_LOG, purpose(work, "train"))
     trained = learn(split, work.config, work.first_clusters(), journal=journal)
     trained.model.save(directory / "model.safetensors")
+    shutil.copyfile(journal.log, directory / LOG)
     parameters = trained.model.encoder.parameters()
     summary: dict[str, Any] = {"parameters": sum(values.numel() for values in parameters)}
     if trained.calibration is not None:
@@ -210,8 +209,8 @@ def make(work: Work, stage: Stage) -> Record:
     facts = {"inputs": _inputs(work, stage), "section": settings(work, stage.name), "code": __version__}
     with work.run.stage(stage.name, **facts) as staging:
         staging.summary.update(stage.make(work, staging.path))
-    if stage.name == "train":
-        (work.run.path / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, UNFINISHED_LOG) if stage.name == "train" else ():
+        (work.run.path / name).unlink(missing_ok=True)
     return work.run.stages[stage.name]
 
 

@@ -16,6 +16,7 @@ from amity.encoder import Model
 from amity.evaluation import read_per_query
 from amity.graph import Graph, open_graph
 from amity.index import open_divided, open_index
+from amity.log import read_metrics
 from amity.retrieval import (
     AnyRetriever,
     Confidence,
@@ -71,6 +72,11 @@ class Work:
         """The trained model."""
         self.run.verify("train")
         return Model.open(self.run.path / "model.safetensors")
+
+    def history(self) -> list[dict[str, Any]]:
+        """What training told of every step."""
+        self.run.verify("train")
+        return read_metrics(self.run.path / LOG)
 
     def embeddings(self) -> Embeddings:
         """The vectors of the train graph."""

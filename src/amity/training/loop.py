@@ -34,6 +34,8 @@ class Journal:
     """The file from which an interrupted training goes on."""
     log: Path
     """One JSON line a step."""
+    purpose: str = ""
+    """A hash of what it is for: a checkpoint of another purpose is not taken up."""
 
 
 Validate = Callable[[Model], float]
@@ -61,7 +63,7 @@ def train_model(
     """
     settings, course = recipe.training, COURSES[recipe.encoder.kind]
     model, trainable = _start(split, recipe, seed=seed, device=device)
-    fingerprint, standing = _fingerprint(split, model, recipe, seed) if journal else "", Standing()
+    fingerprint, standing = journal.purpose + _fingerprint(split, model, recipe, seed) if journal else "", Standing()
     if journal is not None and journal.checkpoint.exists():
         standing = load_checkpoint(journal.checkpoint, trainable, fingerprint=fingerprint)
     steps, validations = range(standing.step, settings.steps), validation_steps(settings)
@@ -83,7 +85,7 @@ def train_model(
                 entry[VALID_RECALL] = validate(model)
                 standing = _judge(standing, entry[VALID_RECALL], trainable)
                 end = last_step(settings, best_step=standing.best_step)
-            log.write({**entry, "waited_s": round(batches.waited_s, 3)})
+            log.write(entry)
             progress.show(standing.step, end, _note(found, standing))
             if standing.step >= end:
                 break
