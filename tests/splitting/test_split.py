@@ -255,6 +255,58 @@ def test_a_pair_that_another_relation_holds_still_carries_messages(graph, tmp_pa
     check_no_leak(split)
 
 
+def viewed_shop(likes_at: int, views_at: int, seed: int) -> Graph:
+    """A shop whose likes and views have times in so many moments; some pairs are both, and friends have no times."""
+    rng, graph = np.random.default_rng(seed), shop_graph(seed)
+    likes, friends = graph.relations
+    some = rng.random(likes.adjacency.num_edges) < 0.5
+    sources = np.concatenate([likes.adjacency.sources()[some], rng.integers(0, 40, 60)])
+    targets = np.concatenate([likes.adjacency.indices[some], rng.integers(40, 70, 60)])
+    views = from_pairs(sources, targets, num_nodes=70)
+    likes, views = (
+        replace(likes, name=name, adjacency=replace(one, times=rng.integers(0, moments, one.num_edges)))
+        for name, one, moments in (("likes", likes.adjacency, likes_at), ("views", views, views_at))
+    )
+    return graph.with_edges(
+        (likes, views, friends), union(graph.messages, union(views.adjacency, reverse(views.adjacency)))
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(likes_at=st.integers(20, 1000), views_at=st.integers(1, 2000), seed=st.integers(0, 99), quiet=st.booleans())
+def test_by_time_nothing_in_the_train_graph_is_later_than_its_cutoff(tmp_path_factory, likes_at, views_at, seed, quiet):
+    graph = viewed_shop(likes_at, views_at, seed)
+    config = SplittingConfig(by="time", valid=0.2, test=0.3, supervision=0.5 if quiet else 1)
+    directory = tmp_path_factory.mktemp("split")
+    split = split_edges(graph, config, directory, seed=0)
+    likes, views, friends = split.train.relations
+    whole = graph.relations[1].adjacency
+    assert views.adjacency.times.max(initial=0) <= split.cutoffs.valid
+    early = whole.times <= split.cutoffs.valid
+    expected = set(zip(whole.sources()[early].tolist(), whole.indices[early].tolist(), strict=True))
+    assert edge_set(views.adjacency) == expected
+    assert friends is graph.relations[2]
+    heard = edge_set(likes.adjacency) - (edge_set(split.supervision) if quiet else set())
+    assert edge_set(split.train.messages) == undirected(heard | expected | edge_set(friends.adjacency))
+    assert edge_set(open_split(directory, graph).train.relations[1].adjacency) == expected
+
+
+def test_a_train_graph_that_holds_the_whole_of_a_later_relation_is_refused(tmp_path):
+    graph = viewed_shop(500, 2000, 3)
+    split = split_edges(graph, SplittingConfig(by="time", valid=0.2, test=0.3), tmp_path, seed=0)
+    whole = (split.train.target, *graph.relations[1:])
+    with pytest.raises(SplitError, match=r"the train pair \d+ - \d+ of 'views' has the time"):
+        check_no_leak(replace(split, train=split.train.with_edges(whole, split.train.messages)))
+    with pytest.raises(SplitError, match=r"the message \d+ - \d+ of the train graph stands on no train edge"):
+        check_no_leak(replace(split, train=replace(split.train, messages=graph.messages)))
+
+
+def test_at_random_relations_with_times_stay_whole(tmp_path):
+    graph = viewed_shop(500, 2000, 3)
+    split = split_edges(graph, EVEN, tmp_path, seed=0)
+    assert split.train.relations[1] is graph.relations[1]
+
+
 def test_valid_friends_are_known_when_testing_and_none_when_validating(graph, tmp_path):
     split = split_edges(graph, EVEN, tmp_path, seed=1)
     assert edge_set(split.test.known) == edge_set(split.valid.truth)

@@ -30,8 +30,9 @@ EDGES_AT_ONCE = 1 << 22
 
 
 class SplittingConfig(Section):
-    """How the edges of the first relation are divided; all other relations stay whole.
+    """How the edges of the first relation are divided.
 
+    Other relations stay whole; by time, those that have times keep only edges no later than the last train edge may be.
     Queries without a train edge stay in the evaluation (degree 0). Parts that the tables give are kept as given.
     """
 

@@ -18,16 +18,17 @@ from amity.splitting.assignment import (
     make_rule,
 )
 from amity.splitting.guards import check_no_leak
-from amity.splitting.split import PAGE, Split, open_split
-from amity.splitting.streams import write_messages, write_parts
+from amity.splitting.split import PAGE, PAST, Split, open_split
+from amity.splitting.streams import write_messages, write_parts, write_past
 
 
 def split_edges(graph: Graph, config: SplittingConfig, directory: Path, *, seed: int) -> Split:
     """Divide the first relation of a graph and write the parts into a new or empty directory.
 
     At random, an edge's part hangs on a hash of the seed and its two rows alone; by time, on its earliest time.
-    Written: `relation/`, `messages/` and `supervision/` (unless they are the same), `valid/truth/`, `test/truth/` and
-    `split.json`. Memory stays within one run of edges. What was written is searched for leaks before it is returned.
+    Written: `relation/`, `messages/` and `supervision/` (unless they are the same), `valid/truth/`, `test/truth/`,
+    `past/` (other relations, where they are cut by time) and `split.json`. Memory stays within one run of edges. What
+    was written is searched for leaks before it is returned.
     Raises `SplitError` where a part would be empty, or would leak.
     """
     relation = graph.target
@@ -40,7 +41,8 @@ def split_edges(graph: Graph, config: SplittingConfig, directory: Path, *, seed:
     _refuse_empty(relation, counts, config)
     shared = len(graph.relations) == 1 and relation.undirected and config.supervision == 1
     if not shared:
-        write_messages(graph.messages, graph.relations, rule, directory / "messages")
+        others = (write_past(other, rule, directory / PAST / other.name) for other in graph.relations[1:])
+        write_messages(graph.messages, (relation, *others), rule, directory / "messages")
     cutoffs = cutoffs_of(rule, adjacency)
     page = {
         "messages": "relation" if shared else "messages",

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from amity.errors import SplitError
-from amity.graph import Adjacency
+from amity.graph import Adjacency, Graph
 from amity.kernels import kernel, shared
 from amity.splitting.split import Split
 from amity.splitting.streams import find_edge
@@ -33,87 +33,95 @@ class Window(NamedTuple):
     """Those of the whole adjacency."""
 
 
+class Part(NamedTuple):
+    """Some pairs of a split, and what an error calls them."""
+
+    name: str
+    of: str
+    edges: Adjacency
+
+
 def check_no_leak(split: Split) -> None:
-    """Look up every held-out pair among the train edges, the messages and the other part, and check the times.
+    """Look up every held-out pair among the train edges and the other part, and every message; check the times.
 
-    A held-out pair, or its reverse, may carry a message only on a train edge between the same two nodes: the
-    other way round in a directed relation, or in another relation. Raises `SplitError` that names a pair.
+    A message may stand on a train edge between the same two nodes only, either way round and of any relation: then
+    a held-out pair carries none but on another edge. Where the split is by time, no edge of any relation of the train
+    graph is later than its cutoff, as far as times are known. Raises `SplitError` that names a pair.
     """
-    relation = split.train.target
-    for name, held_out in (("valid", split.valid), ("test", split.test)):
-        _refuse_shared(split, name, held_out.truth, relation.adjacency, "is also a train edge")
+    graph, relation = split.train, split.train.target
+    train = [Part("train pair", repr(one.name), one.adjacency) for one in graph.relations]
+    valid, test = (
+        Part(f"{name} pair", repr(relation.name), held_out.truth)
+        for name, held_out in (("valid", split.valid), ("test", split.test))
+    )
+    for part in (valid, test):
+        _refuse_shared(graph, part, relation.adjacency, "is also a train edge")
         if relation.undirected:
-            _refuse_one_way(split, name, held_out.truth)
-        _refuse_messages(split, name, held_out.truth)
-    _refuse_shared(split, "test", split.test.truth, split.valid.truth, "is also a valid edge")
-    _check_times(split)
+            _refuse_one_way(graph, part)
+    _refuse_shared(graph, test, valid.edges, "is also a valid edge")
+    _refuse_strays(graph)
+    _check_times(split, train, valid, test)
 
 
-def _refuse_shared(split: Split, name: str, truth: Adjacency, other: Adjacency, what: str) -> None:
-    for window in _windows(truth):
-        _refuse_first(split, name, (truth, window), _held(window, other, turned=False), what)
+def _refuse_shared(graph: Graph, part: Part, other: Adjacency, what: str) -> None:
+    for window in _windows(part.edges):
+        _refuse_first(graph, part, window, _held(window, other, turned=False), what)
 
 
-def _refuse_one_way(split: Split, name: str, truth: Adjacency) -> None:
-    for window in _windows(truth):
-        alone = ~_held(window, truth, turned=True)
-        _refuse_first(split, name, (truth, window), alone, "is held out one way only")
+def _refuse_one_way(graph: Graph, part: Part) -> None:
+    for window in _windows(part.edges):
+        _refuse_first(graph, part, window, ~_held(window, part.edges, turned=True), "is held out one way only")
 
 
-def _refuse_messages(split: Split, name: str, truth: Adjacency) -> None:
-    """Find the first held-out pair that carries a message on none of the edges that may."""
-    if any(split.train.messages is relation.adjacency for relation in split.train.relations):
-        return  # Every message stands on an edge that may carry it.
-    for window in _windows(truth):
-        heard = _linked(window, split.train.messages)
-        for relation in split.train.relations:
-            heard &= ~_linked(window, relation.adjacency)
-        _refuse_first(split, name, (truth, window), heard, "carries messages")
+def _refuse_strays(graph: Graph) -> None:
+    """Find the first message that stands on none of the edges that may carry it."""
+    messages = Part("message", "the train graph", graph.messages)
+    if any(messages.edges is relation.adjacency for relation in graph.relations):
+        return
+    for window in _windows(messages.edges):
+        stray = ~np.logical_or.reduce([_linked(window, relation.adjacency) for relation in graph.relations])
+        _refuse_first(graph, messages, window, stray, "stands on no train edge")
 
 
-def _check_times(split: Split) -> None:
+def _check_times(split: Split, train: list[Part], valid: Part, test: Part) -> None:
     """Compare the times of each part with the cutoffs; a part that was given may hold any."""
     if split.cutoffs is None:
         return
-    train, valid, test = split.train.target.adjacency, split.valid.truth, split.test.truth
     lowest, highest = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     after_valid = lowest if split.cutoffs.valid is None else split.cutoffs.valid
     after_test = lowest if split.cutoffs.test is None else split.cutoffs.test
     ends = [cutoff for cutoff in (split.cutoffs.valid, split.cutoffs.test) if cutoff is not None]
     valid_end = highest if split.cutoffs.valid is None or split.cutoffs.test is None else split.cutoffs.test
-    limits = (
-        ("train", train, lowest, min(ends, default=highest)),
-        ("valid", valid, after_valid, valid_end),
-        ("test", test, after_test, highest),
-    )
-    for name, adjacency, after, until in limits:
-        if adjacency.times is None:
-            raise SplitError(f"The {name} part of a split by time has no times. Split again.")
-        found = int(_first_outside(adjacency.times, after, until))
-        what = f"has the time {int(adjacency.times[found]):,}, not after {after:,} and until {until:,}"
-        _refuse(split, name, adjacency, found, what)
+    timed = [part for part in train if part is train[0] or part.edges.times is not None]
+    limits = [(part, lowest, min(ends, default=highest)) for part in timed]
+    for part, after, until in (*limits, (valid, after_valid, valid_end), (test, after_test, highest)):
+        times = part.edges.times
+        if times is None:
+            raise SplitError(f"Every {part.name} of a split by time has a time, and here is none. Split again.")
+        found = int(_first_outside(times, after, until))
+        if found >= 0:
+            what = f"has the time {int(times[found]):,}, not after {after:,} and until {until:,}"
+            raise _leak(split.train, part, found, what)
 
 
-def _refuse_first(
-    split: Split, name: str, place: tuple[Adjacency, Window], wrong: Bool[ndarray, "edges"], what: str
-) -> None:
-    truth, window = place
+def _refuse_first(graph: Graph, part: Part, window: Window, wrong: Bool[ndarray, "edges"], what: str) -> None:
     if wrong.any():
-        _refuse(split, name, truth, int(window.indptr[0]) + int(np.argmax(wrong)), what)
+        raise _leak(graph, part, int(window.indptr[0]) + int(np.argmax(wrong)), what)
 
 
-def _refuse(split: Split, name: str, part: Adjacency, edge: int, what: str) -> None:
-    if edge < 0:
-        return
-    relation = split.train.target
-    row = int(np.searchsorted(part.indptr, edge, side="right")) - 1
-    source, target = split.train.kind(relation.source), split.train.kind(relation.target)
-    pair = source.vocabulary.ids([row - source.first]) + target.vocabulary.ids([int(part.indices[edge]) - target.first])
-    raise SplitError(
-        f"The split leaks: the {name} pair {pair[0]!r} - {pair[1]!r} of {relation.name!r} {what}. "
+def _leak(graph: Graph, part: Part, edge: int, what: str) -> SplitError:
+    row = int(np.searchsorted(part.edges.indptr, edge, side="right")) - 1
+    ends = [_raw_id(graph, row), _raw_id(graph, int(part.edges.indices[edge]))]
+    return SplitError(
+        f"The split leaks: the {part.name} {ends[0]!r} - {ends[1]!r} of {part.of} {what}. "
         "The split was altered, or its tables give the two directions of a pair to different parts. "
         "Mend the `split` column if there is one, and split again."
     )
+
+
+def _raw_id(graph: Graph, row: int) -> int | str:
+    kind = next(kind for kind in graph.kinds if row < kind.first + kind.count)
+    return kind.vocabulary.ids([row - kind.first])[0]
 
 
 def _windows(adjacency: Adjacency) -> Iterator[Window]:

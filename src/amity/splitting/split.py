@@ -1,7 +1,7 @@
 """The split: what may be learned from, and what is held out, each in its own memory-mapped files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from amity.splitting.assignment import Cutoffs
 
 PAGE = "split.json"
 """The file that names the parts of a split."""
+PAST = "past"
+"""The folder of the relations beside the first that a split by time has cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,12 @@ class HeldOut:
 class Split:
     """A graph divided for learning and for judging.
 
-    Only the first relation is divided. A query without a train edge stays in the held-out parts.
+    Only the first relation is divided. Of the others that have times, a split by time keeps what is no later than the
+    last train edge may be. A query without a train edge stays in the held-out parts.
     """
 
     train: Graph
-    """The same nodes; its first relation holds the train edges, its messages none that is held out or quiet."""
+    """The same nodes; its first relation holds the train edges, its messages none that is held out, quiet or later."""
     supervision: Adjacency
     """The train edges to learn from, a friendship from either side: all of them, or those that are quiet."""
     valid: HeldOut
@@ -66,10 +69,15 @@ def open_split(directory: Path, graph: Graph) -> Split:
     supervision = relation if page["supervision"] == "relation" else open_adjacency(directory / page["supervision"])
     valid = open_adjacency(directory / "valid" / "truth")
     nothing = Adjacency(np.zeros(graph.num_nodes + 1, np.int64), np.empty(0, relation.indices.dtype))
+    others = (_open_past(other, directory / PAST / other.name) for other in graph.relations[1:])
     return Split(
-        graph.with_edges((train, *graph.relations[1:]), messages),
+        graph.with_edges((train, *others), messages),
         supervision,
         HeldOut(valid, nothing),
         HeldOut(open_adjacency(directory / "test" / "truth"), valid),
         page["cutoffs"] and Cutoffs(**page["cutoffs"]),
     )
+
+
+def _open_past(relation: Relation, directory: Path) -> Relation:
+    return replace(relation, adjacency=open_adjacency(directory)) if directory.exists() else relation

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
-from amity.graph import Adjacency, Relation
+from amity.graph import Adjacency, Relation, open_adjacency
 from amity.graph.storage import ArrayWriter
 from amity.kernels import kernel, shared
 from amity.splitting.assignment import Rule, assign, count_parts, labels_of, part_of, row_ranges
@@ -53,6 +54,17 @@ def write_parts(adjacency: Adjacency, rule: Rule, wanted: Mapping[Path, tuple[in
             for selection, keep in selections.items():
                 selection.append(rows, keep[parts])
     return counts
+
+
+def write_past(relation: Relation, rule: Rule, directory: Path) -> Relation:
+    """A relation beside the first up to the train cutoff of a split by time; whole where it has no times."""
+    adjacency, times = relation.adjacency, relation.adjacency.times
+    if not rule.by_time or times is None:
+        return relation
+    with Selection(adjacency, directory) as selection:
+        for rows in row_ranges(adjacency.indptr):
+            selection.append(rows, times[adjacency.indptr[rows.start] : adjacency.indptr[rows.stop]] <= rule.valid)
+    return replace(relation, adjacency=open_adjacency(directory))
 
 
 def write_messages(messages: Adjacency, relations: tuple[Relation, ...], rule: Rule, directory: Path) -> None:
