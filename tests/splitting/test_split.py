@@ -169,6 +169,14 @@ def test_given_parts_are_kept_whatever_the_rule(graph, tmp_path):
         check_no_leak(split)
 
 
+def test_both_given_parts_are_kept_by_time_though_there_are_no_times(graph, tmp_path):
+    labels = {pair: sum(pair) % 3 for pair in edge_set(graph.target.adjacency)}
+    graph = with_arrays(graph, parts=symmetric(graph.target.adjacency, labels, np.int8))
+    split = split_edges(graph, SplittingConfig(by="time"), tmp_path, seed=1)
+    assert edge_set(split.test.truth) == {pair for pair, part in labels.items() if part == 2}
+    assert split.cutoffs is None
+
+
 @pytest.mark.parametrize("by", ["random", "time"])
 def test_a_part_that_is_not_given_is_drawn_from_train(graph, tmp_path, by):
     labels = {pair: 2 * (sum(pair) % 4 == 0) for pair in edge_set(graph.target.adjacency)}

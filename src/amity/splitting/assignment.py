@@ -85,7 +85,7 @@ def make_rule(relation: Relation, config: SplittingConfig, *, seed: int) -> Rule
         raise SplitError(_not_given(relation.name, given))
     valid = 0.0 if VALID in given else config.valid
     test = 0.0 if TEST in given else config.test
-    by_time = config.by == "time"
+    by_time = config.by == "time" and given != {VALID, TEST}
     valid_after, test_after = (
         time_cutoffs(relation, valid, test) if by_time else (threshold(valid + test), threshold(test))
     )
@@ -93,7 +93,7 @@ def make_rule(relation: Relation, config: SplittingConfig, *, seed: int) -> Rule
 
 
 def cutoffs_of(rule: Rule, adjacency: Adjacency) -> Cutoffs | None:
-    """The cutoffs of a split by time; none of one at random."""
+    """The cutoffs of a split by time; none of one at random, or as given."""
     if not rule.by_time:
         return None
     given = given_parts(adjacency)

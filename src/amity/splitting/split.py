@@ -52,7 +52,7 @@ class Split:
     test: HeldOut
     """To judge the model by; the validation edges are known."""
     cutoffs: Cutoffs | None = None
-    """The moments between the parts; absent unless the split is by time."""
+    """The moments between the parts; absent unless one is drawn by time."""
 
     def __repr__(self) -> str:
         parts = f"valid: {self.valid.truth.num_edges:,}, test: {self.test.truth.num_edges:,} directed edges"
