@@ -212,6 +212,12 @@ def test_a_csv_gives_the_graph_of_a_parquet_file(tmp_path: Path, seed: int):
                                       getattr(other, "values", None) is not None and other.values)  # fmt: skip
 
 
+def test_csv_files_whose_names_look_alike_are_read_each(tmp_path: Path):
+    tables = {"a.b.csv": {"src": [1], "dst": [2]}, "a/b.csv": {"src": [3], "dst": [4]}}
+    graph = read(tmp_path, tables, edges={"likes": {"table": "a.b.csv"}, "knows": {"table": "a/b.csv"}})
+    assert [pairs_of(relation.adjacency) for relation in graph.relations] == [[(0, 1), (1, 0)], [(2, 3), (3, 2)]]
+
+
 def test_nodes_without_a_table_are_the_sorted_ends_of_edges(tmp_path: Path):
     integers = read(tmp_path, {"edges.parquet": {"src": [30, 5], "dst": [-7, 30]}})
     assert integers.queries.vocabulary.ids(range(3)) == [-7, 5, 30]

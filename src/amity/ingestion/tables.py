@@ -1,5 +1,6 @@
 """Tables on disk, Parquet or CSV, read in chunks; every fault is told with its file, column, row group and row."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -205,7 +206,7 @@ def _check_names(name: str, columns: list[str]) -> None:
 
 
 def _copy_csv(path: Path, name: str, scratch: Path) -> Path:
-    copy = scratch / f"{name.replace('/', '.')}.parquet"
+    copy = Path(tempfile.mkdtemp(dir=scratch)) / "table.parquet"
     delimiter = "\t" if path.suffix == ".tsv" else ","
     with arrow_csv.open_csv(
         path,
