@@ -1,5 +1,6 @@
 """What each setting does, by small examples: parts, times, features, bags, sequences, layouts."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,24 @@ class TestFeatures:
         column = read_column(tmp_path, [0, 5, 5, 0, 9, 9], type="category", missing=[0])
         assert (column.dictionary, column.codes.tolist()) == (("5", "9"), [-1, 0, 0, -1, 1, 1])
         assert column.codes.dtype == np.int32
+
+    def test_markers_match_integers_to_the_last_digit(self, tmp_path: Path):
+        values = [2**53, 2**53 + 1, 2**63 - 1, 2**63 - 2]
+        column = read_column(tmp_path, values, type="category", missing=[2**53, float(2**62), 2**63 - 1, 2**70, 1.5])
+        assert column.codes.tolist() == [-1, 0, -1, 1]
+        assert column.dictionary == (str(2**53 + 1), str(2**63 - 2))
+
+    @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.decimal128(9, 3)], ids=str)
+    def test_markers_match_numbers_of_any_precision(self, tmp_path: Path, kind: pa.DataType):
+        number = Decimal if pa.types.is_decimal(kind) else float
+        column = read_column(
+            tmp_path, pa.array(map(number, (0.125, -99, 2)), kind), missing=[0.125, -99, 0.0001, 1e300]
+        )
+        np.testing.assert_array_equal(column.values, np.float32([np.nan, np.nan, 2]))
+
+    def test_a_marker_of_a_tenth_matches_a_tenth_in_single_precision(self, tmp_path: Path):
+        column = read_column(tmp_path, pa.array([0.1, 0.2], pa.float32()), missing=[0.1])
+        np.testing.assert_array_equal(column.values, np.float32([np.nan, 0.2]))
 
     def test_text_markers_make_text_a_number(self, tmp_path: Path):
         column = read_column(tmp_path, ["1", "n/a", "2.5"], type="number", missing=["n/a"])

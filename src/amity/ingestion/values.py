@@ -1,5 +1,8 @@
 """Columns of tables as typed arrays: ids, times, weights, numbers; what cannot stand is refused with its place."""
 
+from contextlib import suppress
+from decimal import Decimal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +19,7 @@ from amity.ingestion.vocabulary import Ids, is_text
 _EXACT_FLOAT = 2**53
 _PART_NAMES = {"train": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2}
 _MICROSECONDS = {"day": 86_400_000_000, "s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}
+_NUMBERS = (kinds.is_integer, kinds.is_floating, kinds.is_decimal128, kinds.is_decimal256)
 _LISTS = (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list)
 
 
@@ -138,11 +142,10 @@ def without_markers(values: pa.Array, markers: tuple[Marker, ...]) -> pa.Array:
     values = _decoded(values)
     textual = is_text(values.type)
     fitting = [marker for marker in markers if isinstance(marker, str) == textual]
-    numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
-    if not fitting or not (textual or numeric):
+    if not fitting or not (textual or any(test(values.type) for test in _NUMBERS)):
         return values
-    compared = values if textual else values.cast(pa.float64(), safe=False)
-    missing = _is_in(compared, fitting)
+    compared = values.cast(pa.float32()) if kinds.is_float16(values.type) else values
+    missing = _is_in(compared, fitting if textual else _numbers_of(compared.type, fitting))
     return pc.call_function("if_else", [missing, pa.scalar(None, values.type), values])
 
 
@@ -169,6 +172,15 @@ def value_type(kind: pa.DataType) -> pa.DataType:
 
 def _is_in(values: pa.Array, choices: list) -> pa.Array:
     return pc.call_function("is_in", [values], pc.SetLookupOptions(value_set=pa.array(choices, values.type)))
+
+
+def _numbers_of(kind: pa.DataType, markers: list) -> list[pa.Scalar]:
+    """The markers that a column of numbers of some type can hold, in that type: there all compare exactly."""
+    found = []
+    for marker in markers:
+        with suppress(pa.ArrowInvalid, OverflowError):
+            found.append(pa.scalar(float(marker) if kinds.is_floating(kind) else Decimal(str(marker))).cast(kind))
+    return found
 
 
 def _decoded(values: pa.Array) -> pa.Array:
