@@ -89,7 +89,7 @@ def prepare(run: Run, trained: Path, *, name: str, seed: int) -> None:
 def under(config: Config, lever: str) -> Config:
     """The settings with those of a lever laid over them."""
     over = tomllib.loads((HERE / "levers" / f"{lever}.toml").read_text(encoding="utf-8"))
-    return load_config(flags=merge(config.model_dump(), over))
+    return load_config(flags=merge(config.model_dump(exclude_unset=True), over))
 
 
 def page(results: Results) -> str:

@@ -285,15 +285,23 @@ class TestLayouts:
         assert (graph.target.name, graph.target.adjacency.num_edges) == ("trusts", 1)
 
     def test_a_config_that_was_written_out_means_the_same(self, tmp_path: Path):
-        """A run keeps its config with every default spelled out."""
+        """A run keeps of these settings those that were set."""
         page = tmp_path / "data" / "amity.toml"
         page.parent.mkdir()
         page.write_text('[ingestion.edges.trusts]\ntable = "ties"\n')
-        graph = read(tmp_path, {"ties.parquet": {"src": [1], "dst": [2]}}, **IngestionConfig().model_dump())
+        kept = IngestionConfig().model_dump(exclude_unset=True)
+        graph = read(tmp_path, {"ties.parquet": {"src": [1], "dst": [2]}}, **kept)
         assert graph.target.name == "trusts"
         spelled = IngestionConfig.model_validate({"edges": {"knows": {"table": "ties"}}}).model_dump()
         again = ingest(tmp_path / "data", tmp_path / "again", IngestionConfig.model_validate(spelled))
         assert again.target.adjacency.times is None
+
+    def test_a_default_that_the_config_sets_wins_over_amity_toml(self, tmp_path: Path):
+        page = tmp_path / "data" / "amity.toml"
+        page.parent.mkdir()
+        page.write_text('[ingestion]\ndangling = "error"\n')
+        tables = {"edges.parquet": {"src": [1, 1], "dst": [2, 3]}, "nodes.parquet": {"id": [1, 2]}}
+        assert read(tmp_path, tables, dangling="drop").target.adjacency.num_edges == 2
 
     def test_the_config_wins_over_amity_toml(self, tmp_path: Path):
         page = tmp_path / "data" / "amity.toml"

@@ -165,9 +165,7 @@ def complete_config(config: IngestionConfig, data: Path) -> IngestionConfig:
         described = IngestionConfig.model_validate(page.get("ingestion", {}))
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
-    plain = IngestionConfig()
-    own = {name: value for name, value in config if value != getattr(plain, name)}
-    return described.model_copy(update=own)
+    return described.model_copy(update={name: getattr(config, name) for name in config.model_fields_set})
 
 
 def explain(error: ValidationError) -> str:
