@@ -102,6 +102,13 @@ def test_every_setting_is_a_flag_of_run_and_those_of_a_stage_are_its_own(type_in
     assert "--training.steps" not in split
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("0", [0]), ("n/a", ["n/a"]), ('[0, -1.5, "7"]', [0, -1.5, "7"])])
+def test_values_of_a_kind_are_typed_alone_or_as_a_list(type_in, data: Path, tmp_path: Path, typed: str, meant: list):
+    assert type_in("ingest", tmp_path / "run", "--data", data, "--ingestion.nodes.user.missing", typed).code == 0
+    kept = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert kept["ingestion"]["nodes"]["user"]["missing"] == meant
+
+
 def test_run_takes_settings_from_file_and_flags_and_keeps_them(type_in, data: Path, tmp_path: Path):
     file = tmp_path / "settings.toml"
     file.write_text("seed = 5\n[training]\nsteps = 3\nlearning_rate = 0.5\n")

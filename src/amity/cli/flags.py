@@ -1,10 +1,12 @@
 """Flags from the config sections: each field is one, and only those that are given change anything."""
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from cyclopts import Group, Parameter
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from amity.config import Config, is_section
@@ -50,4 +52,13 @@ def _loosen_type(kind: Any, group: Group) -> Any:
         return _loosen(kind, group=group)
     if get_origin(kind) is dict:
         return dict[str, _loosen_type(get_args(kind)[1], group)]
-    return kind
+    return Annotated[kind, BeforeValidator(_listed)] if get_origin(kind) is tuple else kind
+
+
+def _listed(value: Any) -> Any:
+    """Several values below a name that users choose, where cyclopts hands over one text: a JSON list, or one value."""
+    if not isinstance(value, str):
+        return value
+    with suppress(json.JSONDecodeError):
+        value = json.loads(value)
+    return value if isinstance(value, list) else [value]
