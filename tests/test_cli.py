@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.table import Table
 
 import amity
 import tiny
 from amity import pipeline
 from amity.cli import main
 from amity.cli.app import COMMANDS
+from amity.cli.output import Output
 from amity.config import load_config
 
 
@@ -86,6 +88,14 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]):
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
     assert "amity" in imported
     assert not imported & {"torch", "numba", "numpy", "pyarrow", "faiss", "pydantic", "scipy"}
+
+
+@pytest.mark.parametrize("view", ["a:heart:[b]", Table("a:heart:[b]")])
+def test_ids_are_shown_letter_by_letter(view: str | Table, capsys: pytest.CaptureFixture[str]):
+    if isinstance(view, Table):
+        view.add_row("a:heart:[b]")
+    Output().show(view, None)
+    assert "a:heart:[b]" in capsys.readouterr().out
 
 
 def test_version_is_that_of_the_package(type_in):

@@ -34,7 +34,8 @@ class Output:
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
         else:
             width = None if sys.stdout.isatty() else WIDTH
-            Console(width=width, soft_wrap=isinstance(view, str)).print(view, markup=False, highlight=False)
+            console = Console(width=width, soft_wrap=isinstance(view, str), markup=False, emoji=False, highlight=False)
+            console.print(view)
 
 
 SPOKEN = Output()

@@ -1,5 +1,6 @@
 """Raw ids and rows: a hash table on memory-mapped arrays, the same for integers and strings."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,10 +53,9 @@ class Vocabulary:
         if self.id_offsets is not None:
             text = np.frombuffer(str(raw_id).encode(errors="surrogatepass"), np.uint8)
             return int(hash_strings(np.array([0, len(text)], np.int64), text)[0])
-        try:
-            key = int(raw_id)
-        except ValueError:
+        if not re.fullmatch(r"[+-]?0*[0-9]{1,19}", str(raw_id)):
             return None
+        key = int(raw_id)
         return key if -(2**63) <= key < 2**63 else None
 
 
