@@ -87,6 +87,15 @@ def test_without_clusters_or_runs_pairs_come_from_all_over(friends: Split):
         assert isinstance(pairs, ShuffledPairs)
 
 
+def test_pairs_of_duplicates_stand_anywhere_in_a_step(friends: Split):
+    """Rows of other clusters see the first positives of a step: at the end of it they would see none of these."""
+    pairs = divided(friends, clusters_per_step=0, duplicates=True, duplicate_degree=12).pairs
+    drawn = [pairs.draw(step, SIZE) for step in range(pairs.count // SIZE)]
+    places = np.concatenate([np.flatnonzero(one.queries == one.targets) for one in drawn])
+    assert len(places) > 100
+    assert np.mean(places < SIZE // 2) == pytest.approx(0.5, abs=0.1)
+
+
 def test_where_no_negative_is_for_all_rows_a_global_share_is_refused(friends: Split):
     assert divided(friends, negatives=0, global_share=0.0)(0).masked.shape
     for negatives, share in ((0, 1.0), (1, 0.4)):

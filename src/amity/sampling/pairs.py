@@ -50,13 +50,12 @@ class ShuffledPairs:
         """So many pairs: a pure function of the seed and the step."""
         edges = self.supervision
         chosen = shuffled(np.arange(step * size, (step + 1) * size), size=self.count, seed=self.seed)
-        friends = chosen[chosen < edges.num_edges]
-        originals = self.duplicated[chosen[chosen >= edges.num_edges] - edges.num_edges]
-        queries = np.searchsorted(edges.indptr, friends, side="right") - 1
-        targets = edges.indices[friends].astype(np.int64)
+        friends, (queries, targets) = chosen < edges.num_edges, np.empty((2, size), np.int64)
+        queries[friends] = np.searchsorted(edges.indptr, chosen[friends], side="right") - 1
+        targets[friends] = edges.indices[chosen[friends]]
+        queries[~friends] = targets[~friends] = self.duplicated[chosen[~friends] - edges.num_edges]
         rate = size / self.count
-        pairs = np.concatenate([queries, originals]), np.concatenate([targets, originals])
-        return Drawn(*pairs, np.full(self.clusters, rate), rate)
+        return Drawn(queries, targets, np.full(self.clusters, rate), rate)
 
 
 @dataclass(frozen=True, slots=True)
