@@ -153,6 +153,13 @@ def test_foretelling_never_moves_what_is_foretold(stage):
     model.encoder.zero_grad()
 
 
+@pytest.mark.parametrize("views", [EVERYWHERE, ViewsConfig()])
+def test_a_slow_copy_sees_the_two_views_that_the_encoder_sees(stage, views):
+    step = make_step(stage, views)
+    for slow, fast in zip(SlowCopy(step.encoder, momentum=0.0).codes(step, *step.views), step.view_codes, strict=True):
+        torch.testing.assert_close(slow, fast)
+
+
 def test_masked_nodes_are_the_queries_and_hear_no_token_of_their_own(stage):
     step = make_step(stage)
     token = torch.full((8,), 7.0)

@@ -144,12 +144,8 @@ class Step:
 
     @cached_property
     def views(self) -> tuple[View, View]:
-        """Two views of the roots."""
-        drops = self.config
-        return tuple(  # pyright: ignore[reportReturnType]
-            View(self.dropped(drops.edge_drop, name), self._columns(drops.feature_drop, name))
-            for name in ("first", "second")
-        )
+        """Two views of the roots; the first loses nothing where the retrieval pass serves as it."""
+        return self.whole if self.config.retrieval_is_first else self._view("first"), self._view("second")
 
     @cached_property
     def view_codes(self) -> tuple[Float[Tensor, "roots dim"], Float[Tensor, "roots dim"]]:
@@ -193,6 +189,9 @@ class Step:
     def generator(self, *names: str) -> Generator:
         """A generator of its own for each use."""
         return generator_of(self.seed, *names)
+
+    def _view(self, name: str) -> View:
+        return View(self.dropped(self.config.edge_drop, name), self._columns(self.config.feature_drop, name))
 
     def _columns(self, rate: float, *names: str) -> Bool[Tensor, "dim"]:
         """The columns that are dropped, the same ones for all nodes: the feature drop of CCA-SSG."""
