@@ -83,12 +83,13 @@ def test_restoring_never_sees_what_is_known_of_the_masked_nodes(stage):
     assert (gradients[~masked] != 0).any(1).sum() > 10
 
 
-def test_a_graph_without_features_has_nothing_to_restore(make_stage, make_random_friend_graph):
-    bare = make_stage(make_random_friend_graph(120, 500), EncoderConfig(dim=8))
-    assert set(losses_of(bare, ObjectivesConfig())) == {"retrieval", "cca_ssg"}
+def test_without_features_or_a_second_layer_there_is_nothing_to_restore(graph, make_stage, make_random_friend_graph):
     alone = looking_everywhere(retrieval=RetrievalConfig(weight=0), cca_ssg=CcaSsgConfig(weight=0))
-    with pytest.raises(ConfigError, match="without features graphmae has nothing to restore"):
-        losses_of(bare, alone)
+    for known, layers in ((make_random_friend_graph(120, 500), 2), (graph, 1)):
+        bare = make_stage(known, EncoderConfig(dim=8, layers=layers))
+        assert set(losses_of(bare, ObjectivesConfig())) == {"retrieval", "cca_ssg"}
+        with pytest.raises(ConfigError, match="graphmae takes features and two layers"):
+            losses_of(bare, alone)
 
 
 def test_objectives_that_are_all_off_are_refused(stage):
@@ -98,6 +99,6 @@ def test_objectives_that_are_all_off_are_refused(stage):
 
 
 @pytest.mark.parametrize("layer", ["gat", "sage", "lightgcn"])
-def test_one_layer_is_enough_for_all_objectives(graph, make_stage, layer):
+def test_one_layer_is_enough_for_all_objectives_that_are_on(graph, make_stage, layer):
     losses = losses_of(make_stage(graph, EncoderConfig(dim=8, layers=1, layer=layer)), ObjectivesConfig())
     assert all(loss.isfinite() for loss in losses.values())

@@ -20,7 +20,10 @@ TOKEN_WIDTH = 64
 
 
 class GraphMaeConfig(Section):
-    """Settings of the GraphMAE objective; it is off on graphs without features, where there is nothing to restore."""
+    """Settings of the GraphMAE objective; it is off on graphs without features, where there is nothing to restore.
+
+    It is off under one layer too, which gives no codes to the neighbours from which it would be restored.
+    """
 
     weight: NonNegativeFloat = 0.1
     """Factor on this loss in the total; 0 turns the objective off."""

@@ -27,6 +27,8 @@ from amity.section import Section
 
 ALWAYS = (MAIN, "intent")
 """Objectives that cost little beyond the retrieval pass, and are computed at every step."""
+NEEDS = {"graphmae": "features and two layers"}
+"""Without what objectives are off, whatever their weight."""
 
 
 class ObjectivesConfig(Section):
@@ -162,7 +164,8 @@ def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Mo
         "uniformity": lambda: Uniformity(config.uniformity),
         "xsimgcl": lambda: XSimGcl(config.xsimgcl),
     }
-    pointless = {"graphmae": not feature_width(transform), "intent": encoder.intent is None}
+    restorable = feature_width(transform) and len(encoder.layers) > 1
+    pointless = {"graphmae": not restorable, "intent": encoder.intent is None}
     chosen = [name for name, weight in config.weights().items() if weight and not pointless.get(name)]
     return {name: makers[name]() for name in chosen}
 
@@ -173,5 +176,5 @@ def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Gradient:
 
 def _nothing_to_learn(config: ObjectivesConfig) -> str:
     found = ", ".join(f"objectives.{name}.weight = {weight:g}" for name, weight in config.weights().items())
-    bare = ", and on a graph without features graphmae has nothing to restore" if config.graphmae.weight else ""
-    return f"There is nothing to train for: {found}{bare}. Give an objective a weight above 0, best `retrieval`."
+    off = "".join(f"; {name} takes {needs}" for name, needs in NEEDS.items() if getattr(config, name).weight)
+    return f"There is nothing to train for: {found}{off}. Give an objective a weight above 0, best `retrieval`."
