@@ -113,7 +113,7 @@ def search_divided(
     """The merged lists of all clusters, as `DividedRetriever` makes them."""
     question = Question((queries,) * index.clusters.count, None, barred, np.arange(len(queries)))
     config = MergeConfig(alpha=alpha)
-    answers = ask_for(index, question, [config], k=K, confidence=Confidence(TEMPERATURE), seed=0)
+    answers = ask_for(index, question, [config], k=K, confidence=Confidence(TEMPERATURE))
     return merge(answers, config, k=K, temperature=TEMPERATURE, vectors=vectors, groups=NO_GROUPS).hits
 
 

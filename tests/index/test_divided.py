@@ -85,6 +85,20 @@ def test_the_best_of_all_clusters_are_the_best_of_all(size, count, k):
             assert not set(rows) & set(excluded.neighbors(query))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_tied_candidates_are_listed_in_the_order_in_which_one_index_lists_them(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(divided, "EXACT_BELOW", 100)
+    clusters, config = division(), IndexConfig(kind=kind, target_recall=0)
+    save_divided(build_divided(np.ones((600, 8), np.float32), clusters, config, seed=7), tmp_path)
+    about = {"k": 600, "excluded": barred(20, 600), "names": np.arange(20)}
+    lists = open_divided(tmp_path).search([np.ones((20, 8))] * 3, **about)
+    whole = build_index(np.ones((600, 8), np.float32), IndexConfig(), seed=7).search(np.ones((20, 8)), **about)
+    for cluster, hits in enumerate(lists):
+        for query, rows in enumerate(whole.rows):
+            inside = rows[(rows >= 0) & (clusters.of[rows] == cluster)]
+            np.testing.assert_array_equal(hits.rows[query, : len(inside)], inside)
+
+
 @settings(deadline=None, max_examples=20)
 @given(size=st.integers(5, 200), count=st.integers(1, 5), k=st.integers(1, 40), levels=st.sampled_from([0, 2]))
 def test_where_scores_compare_nobody_is_left_out_who_is_among_the_best_of_all(size, count, k, levels):
@@ -218,7 +232,8 @@ def test_masses_are_sums_over_all_members_or_near_them(sampled, monkeypatch):
     logits = asked.astype(np.float64) @ vectors().T / 0.5
     for query in range(40):
         logits[query, excluded.neighbors(query)] = -np.inf
-    truth = np.stack([np.logaddexp.reduce(logits[:, members], axis=1) for members in index.members], axis=1)
+    members = map(index.clusters.members, range(3))
+    truth = np.stack([np.logaddexp.reduce(logits[:, inside], axis=1) for inside in members], axis=1)
     np.testing.assert_allclose(found, truth, atol=0.05 if sampled else 1e-4)
     if sampled:
         assert np.abs(found - truth).max() > 1e-6
@@ -226,7 +241,7 @@ def test_masses_are_sums_over_all_members_or_near_them(sampled, monkeypatch):
 
 def test_the_mass_of_a_cluster_whose_members_are_all_excluded_is_nothing():
     index = build()
-    members = index.members[2]
+    members = index.clusters.members(2)
     excluded = Adjacency(np.array([0, len(members)]), members)
     lists = index.search([vectors(1)] * 3, k=5, excluded=excluded, names=np.arange(1))
     found = index.log_masses([vectors(1)] * 3, lists, excluded=excluded, temperature=1.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from amity.index import exact, nothing_excluded
 from amity.index.exact import exact_index
-from amity.index.ranking import keep_largest, make_salts, to_key, to_position, to_score
+from amity.index.ranking import keep_largest, make_salts, to_key, to_number, to_score
 from amity.index.rounding import error_bounds, multiply, round_rows, round_together
 
 
@@ -99,13 +99,13 @@ def test_products_of_integers_lie_within_their_bounds(size, dim, num_queries, se
 
 @settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False), st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1))
-def test_a_key_orders_like_its_score_and_gives_score_and_position_back(score, other, position):
+def test_a_key_orders_like_its_score_and_gives_score_and_number_back(score, other, number):
     salt = make_salts(3, np.arange(2))[1]
-    key = np.uint64(to_key(np.float32(score) + np.float32(0), position, salt))
-    rival = np.uint64(to_key(np.float32(other) + np.float32(0), position, salt))
+    key = np.uint64(to_key(np.float32(score) + np.float32(0), number, salt))
+    rival = np.uint64(to_key(np.float32(other) + np.float32(0), number, salt))
     assert (key > rival) == (score > other)
     assert to_score(key) == np.float32(score)
-    assert to_position(key, salt) == position
+    assert to_number(key, salt) == number
 
 
 @settings(deadline=None)

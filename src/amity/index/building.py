@@ -64,14 +64,16 @@ def build_index(
     seed: int,
     asking: Float[ndarray, "queries dim"] | None = None,
     device: torch.device | str = "cpu",
+    numbers: Int64[ndarray, "candidates"] | None = None,
 ) -> Index:
     """Index vectors by inner product; they may be memory-mapped, and are not copied but to a GPU that is to help.
 
-    Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. The same
-    vectors, config and seed give the same index (for HNSW see `build_hnsw`).
+    Its recall is measured by vectors drawn from `asking`, where other nodes than the candidates will ask. `numbers` are
+    what lists call candidates and what their ties fall by, where that is not their position.
+    The same vectors, config and seed give the same index (for HNSW see `build_hnsw`).
     Raises `IndexingError` for vectors that cannot be compared, and for an index that misses its target recall.
     """
-    exact = exact_index(vectors, seed=seed, device=device)
+    exact = exact_index(vectors, seed=seed, device=device, numbers=numbers)
     kind = config.kind_for(len(exact.vectors))
     if kind == "exact":
         return exact

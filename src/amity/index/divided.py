@@ -30,19 +30,14 @@ class DividedIndex:
 
     clusters: Clusters
     parts: tuple[Index, ...]
-    """The index of each cluster over its members, ascending."""
+    """The index of each cluster over its members, ascending, whose numbers are their positions among all."""
     seed: int
-
-    @cached_property
-    def members(self) -> tuple[Int64[ndarray, "members"], ...]:
-        """The positions of each cluster's candidates, ascending."""
-        return tuple(self.clusters.members(cluster) for cluster in range(self.clusters.count))
 
     @cached_property
     def places(self) -> Int64[ndarray, "candidates"]:
         """Of each candidate, its place among the members of its cluster."""
         places = np.empty(len(self.clusters.of), np.int64)
-        for members in self.members:
+        for members in map(self.clusters.members, range(self.clusters.count)):
             places[members] = np.arange(len(members))
         return places
 
@@ -70,7 +65,7 @@ class DividedIndex:
         """
         parts = [part.eased(effort) if isinstance(part, ApproximateIndex) else part for part in self.parts]
         return [
-            self._renumber(cluster, part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names))
+            part.search(vectors, k=k, excluded=self._inside(cluster, excluded), names=names)
             for cluster, (part, vectors) in enumerate(zip(parts, asked, strict=True))
         ]
 
@@ -95,7 +90,7 @@ class DividedIndex:
                 floors = best[:, -1]
                 lists[place] = part.search(asked[place], k=k, excluded=inside[place], names=names, floors=floors)
                 raise_best(best, lists[place].scores)
-        return [self._renumber(place, lists[place]) for place in range(self.clusters.count)]
+        return [lists[place] for place in range(self.clusters.count)]
 
     def deepen(
         self,
@@ -152,7 +147,7 @@ class DividedIndex:
             # Rounded down, so that nobody is lost who is tied.
             least = np.nextafter(floors[short].astype(np.float32), np.float32(-np.inf))
             found = self.parts[cluster].search(asked[short], k=k, excluded=inside, names=names[short], floors=least)
-            rows[short], scores[short] = self._renumber(cluster, found).rows, found.scores
+            rows[short], scores[short] = found.rows, found.scores
         return Hits(rows, scores)
 
     def _inside(self, cluster: int, excluded: Adjacency) -> Adjacency:
@@ -160,9 +155,6 @@ class DividedIndex:
         inside = self.clusters.of[excluded.indices] == cluster
         before = np.concatenate([[0], np.cumsum(inside)])
         return Adjacency(before[excluded.indptr], self.places[excluded.indices[inside]])
-
-    def _renumber(self, cluster: int, hits: Hits) -> Hits:
-        return Hits(np.where(hits.rows < 0, hits.rows, self.members[cluster][hits.rows]), hits.scores)
 
 
 def build_divided(
@@ -186,6 +178,7 @@ def build_divided(
             seed=seed,
             asking=None if asking is None else asking[cluster],
             device=device,
+            numbers=members,
         )
         for cluster, members in enumerate(map(clusters.members, range(clusters.count)))
     )

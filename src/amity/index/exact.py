@@ -22,6 +22,7 @@ from amity.index.ranking import (
     keep_largest,
     least_keys,
     make_salts,
+    number_of,
     to_hits,
     to_key,
     to_score,
@@ -60,6 +61,8 @@ class ExactIndex:
     """The largest norm among the vectors."""
     mirror: Float[Tensor, "candidates dim"] | None = None
     """The same vectors on a GPU, where one helps."""
+    numbers: Int64[ndarray, "candidates"] | None = None
+    """What candidates are called in lists, and by what their ties fall; absent where that is their position."""
 
     @property
     def kind(self) -> Literal["exact"]:
@@ -91,11 +94,13 @@ class ExactIndex:
         queries = np.ascontiguousarray(queries, np.float32)
         check_queries(queries, k=k, dim=self.vectors.shape[1])
         names = np.arange(len(queries)) if names is None else np.asarray(names, np.int64)
+        numbers = np.empty(0, np.int64) if self.numbers is None else self.numbers
         return Questions(
             queries,
             make_salts(self.seed, names),
             np.ascontiguousarray(excluded.indptr, np.int64),
             np.ascontiguousarray(excluded.indices, np.int64),
+            numbers,
         )
 
     def best_keys(
@@ -138,7 +143,11 @@ class ExactIndex:
 
 
 def exact_index(
-    vectors: Float[ndarray, "candidates dim"], *, seed: int, device: torch.device | str = "cpu"
+    vectors: Float[ndarray, "candidates dim"],
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    numbers: Int64[ndarray, "candidates"] | None = None,
 ) -> ExactIndex:
     """An exact index over vectors; raises `IndexingError` for what cannot be compared.
 
@@ -160,7 +169,7 @@ def exact_index(
             f"The longest vector has the norm {longest:g}: vectors must be finite and no longer than {LONGEST:g} "
             "to be compared. Train and embed again: the training has diverged."
         )
-    return ExactIndex(vectors, seed, longest, mirror_for(vectors, device))
+    return ExactIndex(vectors, seed, longest, mirror_for(vectors, device), numbers)
 
 
 @kernel
@@ -177,7 +186,7 @@ def _limit(floor, bounds):
 def _consider(products, block, asker, state, k):
     """Put those of one query's candidates that may be among its best into its reservoir."""
     first, items = block
-    query, salt, barred, bounds = asker
+    query, (salt, numbers), barred, bounds = asker
     reservoir = state[HEAD:]
     size, floor = np.int64(state[0]), state[1]
     limit = _limit(floor, bounds)
@@ -186,9 +195,10 @@ def _consider(products, block, asker, state, k):
         if _largest(chunk) < limit:
             continue
         for j in range(len(chunk)):
-            if chunk[j] < limit or contains(barred, first + start + j):
+            position = first + start + j
+            if chunk[j] < limit or contains(barred, position):
                 continue
-            key = to_key(inner_product(query, items[start + j]), first + start + j, salt)
+            key = to_key(inner_product(query, items[start + j]), number_of(position, numbers), salt)
             if key <= floor:
                 continue
             reservoir[size] = key
@@ -211,9 +221,9 @@ def _largest(products):
 
 @kernel
 def _select(part, products, block, asking, state, k):
-    vectors, salts, starts, excluded, units, slack = asking
+    vectors, salts, starts, excluded, numbers, units, slack = asking
     for q in range(*part):
-        asker = (vectors[q], salts[q], excluded[starts[q] : starts[q + 1]], (units[q], slack[q]))
+        asker = (vectors[q], (salts[q], numbers), excluded[starts[q] : starts[q + 1]], (units[q], slack[q]))
         _consider(products[q], block, asker, state[q], k)
 
 

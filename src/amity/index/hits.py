@@ -64,11 +64,13 @@ class Index(Protocol):
         names: Int64[ndarray, "queries"] | None = None,
         floors: Float32[ndarray, "queries"] | None = None,
     ) -> Hits:
-        """The k best positions in `vectors` for each query; whoever scores below its floor may be left out.
+        """The k best of `vectors` for each query, as positions; whoever scores below its floor may be left out.
 
         Row q of `excluded` holds the positions, sorted, that query q must not get. Equal scores are ordered by a
         seeded hash of the candidate and the query's name (its number, unless `names` are given), so that the order
-        of the candidates never decides. Raises `RetrievalError` for k < 1 and for queries that cannot be compared.
+        of the candidates never decides; an index of a part of them may have been given `numbers`, which lists and
+        hashes then have in the place of positions. Raises `RetrievalError` for k < 1 and for queries that cannot be
+        compared.
         """
         ...
 

@@ -1,8 +1,10 @@
 """Ranking: one 64-bit key a candidate, by its true inner product first and a seeded hash second.
 
 The high half of a key is the score, as bits whose unsigned order is that of the numbers; the low half is the
-candidate's position, scrambled by a bijection of 32 bits that differs from query to query. So all keys of a query
-are distinct, no order of the candidates is favoured among equal scores, and a key alone tells score and position.
+candidate's number, scrambled by a bijection of 32 bits that differs from query to query. So all keys of a query
+are distinct, no order of the candidates is favoured among equal scores, and a key alone tells score and number. The
+number is the candidate's position, or where the index is of a cluster, that among all candidates: so equal scores of
+several clusters fall as they would in one index.
 """
 
 from typing import NamedTuple
@@ -34,16 +36,18 @@ class Questions(NamedTuple):
     """Row q of the excluded positions begins here."""
     excluded: Integer[ndarray, "excluded"]
     """Excluded positions, sorted within a row."""
+    numbers: Int64[ndarray, "numbered"]
+    """What the candidate of each position is called in keys and lists; empty where that is its position."""
 
     def part(self, first: int, last: int) -> "Questions":
         """Queries `first` to `last`."""
         starts = self.starts[first : last + 1]
-        return Questions(self.vectors[first:last], self.salts[first:last], starts, self.excluded)
+        return Questions(self.vectors[first:last], self.salts[first:last], starts, self.excluded, self.numbers)
 
     def rows(self, chosen: Int64[ndarray, "chosen"]) -> "Questions":
         """Only the queries of these numbers."""
         barred = Adjacency(self.starts, self.excluded).rows(chosen)
-        return Questions(self.vectors[chosen], self.salts[chosen], barred.indptr, barred.indices)
+        return Questions(self.vectors[chosen], self.salts[chosen], barred.indptr, barred.indices, self.numbers)
 
 
 def rank(
@@ -98,11 +102,17 @@ def inner_product(query, item):
 
 
 @kernel
-def to_key(score, position, salt):
+def number_of(position, numbers):
+    """What the candidate of a position is called."""
+    return numbers[position] if len(numbers) else position
+
+
+@kernel
+def to_key(score, number, salt):
     """The key of one candidate; a larger key ranks higher."""
     bits = np.uint64(np.uint32(np.float32(score).view(np.uint32)))
     ordered = bits ^ LOW if bits & SIGN else bits | SIGN
-    return (ordered << np.uint64(32)) | _scramble(np.uint64(position) ^ salt)
+    return (ordered << np.uint64(32)) | _scramble(np.uint64(number) ^ salt)
 
 
 @kernel
@@ -114,8 +124,8 @@ def to_score(key):
 
 
 @kernel
-def to_position(key, salt):
-    """The position in a key."""
+def to_number(key, salt):
+    """The number in a key."""
     return np.int64(_unscramble(key & LOW) ^ salt)
 
 
@@ -178,7 +188,7 @@ def _unscramble(value):
 
 @kernel
 def _rank(part, questions, items, found, best):
-    vectors, salts, starts, excluded = questions
+    vectors, salts, starts, excluded, numbers = questions
     k, keys = best.shape[1], np.empty(found.shape[1], np.uint64)
     for q in range(*part):
         barred = excluded[starts[q] : starts[q + 1]]
@@ -187,7 +197,8 @@ def _rank(part, questions, items, found, best):
             fetch_row(items, proposed, place, len(proposed))
             position = proposed[place]
             if position >= 0 and not contains(barred, position):
-                keys[size] = to_key(inner_product(vectors[q], items[position]), position, salts[q])
+                score = inner_product(vectors[q], items[position])
+                keys[size] = to_key(score, number_of(position, numbers), salts[q])
                 size += 1
         if size > k:
             worst = to_score(keys[:size].min())
@@ -205,5 +216,5 @@ def _decode(part, ascending, salts, rows, scores):
             key = ascending[q, kept - 1 - place]
             if key == 0:
                 break
-            rows[q, place] = to_position(key, salts[q])
+            rows[q, place] = to_number(key, salts[q])
             scores[q, place] = to_score(key)

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import faiss
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import ValidationError
 
@@ -111,13 +112,22 @@ def open_divided(directory: Path, *, verified: bool = False, device: torch.devic
         _verify(directory / name, page.files.get(name, ""))
     of = np.array(open_array(directory / CLUSTERS))
     clusters = Clusters(of, page.names)
-    parts = tuple(open_index(directory / str(one), verified=verified, device=device) for one in range(clusters.count))
+    parts = tuple(
+        open_index(directory / str(cluster), verified=verified, device=device, numbers=clusters.members(cluster))
+        for cluster in range(clusters.count)
+    )
     if of.dtype != np.int32 or clusters.sizes().tolist() != [len(part.vectors) for part in parts]:
         raise _refuse(directory / CLUSTERS, "the indexes beside it hold other clusters")
     return DividedIndex(clusters, parts, page.seed)
 
 
-def open_index(directory: Path, *, verified: bool = False, device: torch.device | str = "cpu") -> Index:
+def open_index(
+    directory: Path,
+    *,
+    verified: bool = False,
+    device: torch.device | str = "cpu",
+    numbers: Int64[ndarray, "candidates"] | None = None,
+) -> Index:
     """Open an index; its vectors are mapped into memory, and copied to a GPU that is to help with exact search.
 
     Raises `ArtifactError` where a file is absent, truncated, altered, or of another index. Every file is compared
@@ -131,7 +141,7 @@ def open_index(directory: Path, *, verified: bool = False, device: torch.device 
         raise _refuse(
             directory / VECTORS, f"it holds {vectors.dtype} {vectors.shape}, not {page.candidates} x {page.dim}"
         )
-    exact = ExactIndex(vectors, page.seed, page.longest, mirror_for(vectors, device))
+    exact = ExactIndex(vectors, page.seed, page.longest, mirror_for(vectors, device), numbers)
     if page.settings is None:
         return exact
     proposer = faiss.read_index(str(directory / PROPOSER))

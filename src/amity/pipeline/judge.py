@@ -102,7 +102,7 @@ class Judge:
         intent = None if intent is None else intent[:, present]
         question = Question(asked, intent, places_of_known(train.target.adjacency, pool), pool.queries)
         confidence = self._confide(index, question.first(FITTED))
-        answers = ask(index, question, depth=min(LENGTH, len(of)), confidence=confidence, seed=self.seed)
+        answers = ask(index, question, depth=min(LENGTH, len(of)), confidence=confidence)
         about = {"vectors": told.vectors, "groups": np.empty(0, np.int64)}
         merged = merge(answers, MergeConfig(), k=LENGTH, temperature=confidence.temperature, **about)
         return recall_of_lists(merged.hits, pool, truth)

@@ -104,7 +104,7 @@ class Work:
         confidence = Confidence(config.objectives.retrieval.temperature)
         if config.retrieval.merge.temperature == "fitted":
             confidence = Confidence(**self.run.stages["index"].summary["confidence"])
-        return replace(divided, merge=config.retrieval.merge, confidence=confidence, seed=config.seed)
+        return replace(divided, merge=config.retrieval.merge, confidence=confidence)
 
     def recommender(self, retriever: AnyRetriever) -> Recommender:
         """A retriever beside the heuristics of the blend, on the retriever's own graph."""

@@ -50,7 +50,7 @@ class Question:
         return Question(asked, intent, self.excluded.rows(np.arange(count)), self.names[:count])
 
 
-def ask(index: DividedIndex, question: Question, *, depth: int, confidence: Confidence, seed: int) -> Answers:
+def ask(index: DividedIndex, question: Question, *, depth: int, confidence: Confidence) -> Answers:
     """Lists of that length, and how much each cluster counts: by what the scores say, and by what was learned."""
     found = index.search(question.asked, k=depth, excluded=question.excluded, names=question.names)
     masses = index.log_masses(question.asked, found, excluded=question.excluded, temperature=confidence.temperature)
@@ -58,20 +58,20 @@ def ask(index: DividedIndex, question: Question, *, depth: int, confidence: Conf
     if question.intent is not None:
         learned = np.log(np.maximum(question.intent.astype(np.float64), TINY))
         intent = log_shares(confidence.implied * implied + confidence.learned * learned)
-    return Answers(tuple(found), intent, implied, index.held(question.excluded), make_salts(seed, question.names))
+    return Answers(tuple(found), intent, implied, index.held(question.excluded), make_salts(index.seed, question.names))
 
 
 def ask_for(
-    index: DividedIndex, question: Question, merges: Sequence[MergeConfig], *, k: int, confidence: Confidence, seed: int
+    index: DividedIndex, question: Question, merges: Sequence[MergeConfig], *, k: int, confidence: Confidence
 ) -> Answers:
     """Lists that are long enough for each of several merges of k."""
     longest = max([k, *(way.pool for way in merges if way.relevance < 1 or way.by_column)])
     longest = min(longest, len(index.clusters.of))
     depth = min(longest, max(SHORTEST, -(-ROOM * k // index.clusters.count)))
     if question.intent is None and all(way.is_plain for way in merges):
-        answers = _ask_plainly(index, question, k=longest, depth=depth, seed=seed)
+        answers = _ask_plainly(index, question, k=longest, depth=depth)
     else:
-        answers = ask(index, question, depth=depth, confidence=confidence, seed=seed)
+        answers = ask(index, question, depth=depth, confidence=confidence)
     if answers.lists[0].rows.shape[1] == longest:
         return answers
     floors = np.min([find_short(answers, way, k=k, temperature=confidence.temperature) for way in merges], axis=0)
@@ -81,7 +81,7 @@ def ask_for(
     return replace(answers, lists=tuple(longer))
 
 
-def _ask_plainly(index: DividedIndex, question: Question, *, k: int, depth: int, seed: int) -> Answers:
+def _ask_plainly(index: DividedIndex, question: Question, *, k: int, depth: int) -> Answers:
     """The same where scores compare and nothing weighs clusters: k of all together; of graphs short lists of each."""
     equal = np.zeros((len(question.names), index.clusters.count))
     about = {"excluded": question.excluded, "names": question.names}
@@ -89,4 +89,4 @@ def _ask_plainly(index: DividedIndex, question: Question, *, k: int, depth: int,
         found = index.search(question.asked, k=depth, effort=min(1.0, depth / k), **about)
     else:
         found = index.search_together(question.asked, k=k, **about)
-    return Answers(tuple(found), equal, equal, index.held(question.excluded), make_salts(seed, question.names))
+    return Answers(tuple(found), equal, equal, index.held(question.excluded), make_salts(index.seed, question.names))

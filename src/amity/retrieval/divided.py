@@ -40,8 +40,6 @@ class DividedRetriever:
     """How the lists of the clusters become one."""
     confidence: Confidence = field(default_factory=Confidence)
     """What is to be made of scores and of intent, where `merge` gives no temperature."""
-    seed: int = 0
-    """Draws ties."""
 
     @classmethod
     def build(
@@ -60,15 +58,15 @@ class DividedRetriever:
             asking = embeddings.asked_each(rows, clusters=clusters.count)
         vectors = embeddings.vectors[graph.candidates.rows]
         index = build_divided(vectors, clusters, config, seed=seed, asking=asking, device=device)
-        return cls(embeddings, index, seed=seed)
+        return cls(embeddings, index)
 
     @classmethod
     def with_index(cls, embeddings: Embeddings, index: DividedIndex) -> "DividedRetriever":
         """Search an index that was opened; raises `ArtifactError` where it is not one of these vectors."""
         vectors = embeddings.vectors[embeddings.graph.candidates.rows]
         fits = len(vectors) == len(index.clusters.of) and all(
-            same_vectors(vectors[members], part.vectors)
-            for members, part in zip(index.members, index.parts, strict=True)
+            same_vectors(vectors[index.clusters.members(cluster)], part.vectors)
+            for cluster, part in enumerate(index.parts)
         )
         if not fits:
             raise ArtifactError(
@@ -110,7 +108,7 @@ class DividedRetriever:
         """How likely each query is to want each cluster, and the places that this gives the cluster among k."""
         self._refuse(queries, k)
         depth = min(k, self.embeddings.graph.candidates.count)
-        answers = ask(self.index, self.question(queries), depth=depth, confidence=self._confidence, seed=self.seed)
+        answers = ask(self.index, self.question(queries), depth=depth, confidence=self._confidence)
         intent = np.exp(answers.log_intent)
         bounds = self.merge.bounds if self.merge.by == "fair" and not self.merge.by_column else (0.0, 1.0)
         return intent, quotas(intent, answers.held, answers.lots, k=k, alpha=self.merge.alpha, bounds=bounds)
@@ -128,7 +126,7 @@ class DividedRetriever:
     ) -> list[Hits]:
         candidates, confidence = self.embeddings.graph.candidates, self._confidence
         question, merges = self.question(queries, known), [way for way, _ in ways]
-        answers = ask_for(self.index, question, merges, k=k, confidence=confidence, seed=self.seed)
+        answers = ask_for(self.index, question, merges, k=k, confidence=confidence)
         about = {"temperature": confidence.temperature, "vectors": self.embeddings.vectors[candidates.rows]}
         merged = (merge(answers, way, k=k, groups=own, **about) for way, own in ways)
         return [one.hits.moved(candidates.first) for one in merged]
