@@ -301,6 +301,14 @@ def test_a_fault_of_ours_exits_with_1_and_asks_for_a_report():
     assert "Please report it" in ended.stderr
 
 
+def test_work_goes_on_when_nobody_reads_its_progress_any_more(path: Path):
+    typed = f"{sys.executable} -m amity run {path} --evaluation.resamples 21 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", typed], check=False)
+    assert ended.returncode == 0
+    report = pipeline.open_run(path, until="evaluate").report()
+    assert report["config"]["evaluation"]["resamples"] == 21
+
+
 def _interrupt(process: subprocess.Popen[str]) -> str:
     """Press Ctrl-C, and again where it fell into a moment in which Python ignores it, such as a finalizer."""
     for _ in range(5):

@@ -35,9 +35,13 @@ def set_silent(silent: bool) -> None:  # noqa: FBT001 (it is what the function i
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
-    if not _silent:
+    """One line on stderr; once nobody reads that any more, nothing."""
+    if _silent:
+        return
+    try:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class JsonLines:

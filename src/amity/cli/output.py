@@ -30,12 +30,8 @@ class Output:
 
     def show(self, view: str | Table, document: Any) -> None:
         """Print a result for a person, or the document for a program."""
-        if self.json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-        else:
-            width = None if sys.stdout.isatty() else WIDTH
-            console = Console(width=width, soft_wrap=isinstance(view, str), markup=False, emoji=False, highlight=False)
-            console.print(view)
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n" if self.json else _draw(view))
+        sys.stdout.flush()
 
 
 SPOKEN = Output()
@@ -60,6 +56,15 @@ def trials_table(found: dict[str, Any]) -> Table:
         settings = trial["obstacle"] or ", ".join(_write_settings(trial["settings"]))
         table.add_row(str(trial["number"]), f"{trial['score']:.4f}", Text(recall or "–"), Text(settings), style=style)
     return table
+
+
+def _draw(view: str | Table) -> str:
+    """What stands on stdout; written by rich itself, a closed stdout would end in an exit of rich's own."""
+    width = None if sys.stdout.isatty() else WIDTH
+    console = Console(width=width, soft_wrap=isinstance(view, str), markup=False, emoji=False, highlight=False)
+    with console.capture() as drawn:
+        console.print(view)
+    return drawn.get()
 
 
 def _write_settings(settings: dict[str, Any]) -> Iterator[str]:
