@@ -15,7 +15,7 @@ import tiny
 from amity import pipeline
 from amity.config import Config, load_config
 from amity.embedding import embed_graph
-from amity.errors import ArtifactError, ConfigError, DataError, TrainingError
+from amity.errors import AmityError, ArtifactError, ConfigError, DataError, TrainingError
 from amity.pipeline import stages
 from amity.pipeline.learning import learn
 from amity.pipeline.spectral import SHARES
@@ -270,6 +270,36 @@ def test_a_log_that_was_altered_is_refused(path: Path):
     (path / "log.jsonl").write_text("garbage\n")
     with pytest.raises(ArtifactError, match=r"log\.jsonl is not the file that `amity train` wrote"):
         pipeline.run_stage(path, "evaluate")
+
+
+@pytest.mark.parametrize("stage", ["", "ingest", "train"])
+def test_a_mistake_leaves_settings_and_tables_as_they_were(path: Path, tmp_path: Path, stage: str):
+    before, strange = (path / "config.toml").read_bytes(), tmp_path / "strange"
+    strange.mkdir()
+    mistaken, data = settings(objectives={"retrieval": {"loss": "bce"}}), None if stage == "train" else strange
+    with pytest.raises(AmityError):
+        pipeline.run_stage(path, stage, data, mistaken) if stage else pipeline.run(path, data, mistaken)
+    assert (path / "config.toml").read_bytes() == before
+    pipeline.open_run(path, until="evaluate")
+    assert made(pipeline.run(path)) == []
+
+
+def test_settings_of_which_a_stage_was_made_stay_when_a_later_one_finds_a_mistake(path: Path):
+    mistaken = settings(splitting={"test": 0.2}, objectives={"retrieval": {"loss": "bce"}})
+    with pytest.raises(ConfigError):
+        pipeline.run(path, config=mistaken)
+    assert pipeline.configure(path) == mistaken
+
+
+def test_an_interrupted_run_goes_on_with_the_settings_it_was_given(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(stages.STAGES, "train", replace(stages.STAGES["train"], make=interrupt))
+    wanted = settings(training={"steps": 13})
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(path, config=wanted)
+    assert pipeline.configure(path) == wanted
 
 
 def test_a_data_directory_that_is_not_there_is_named(tmp_path: Path):

@@ -1,14 +1,15 @@
 """All stages in order, or one of them: what is done and still stands is not done again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from amity import __version__
-from amity.artifacts import Record, Run, fingerprint
+from amity.artifacts import Record, Run, fingerprint, remove, write_atomically
 from amity.config import Config, load_config, save_config
-from amity.errors import ConfigError, DataError
+from amity.errors import AmityError, ConfigError, DataError
 from amity.ingestion.tables import SUFFIXES
 from amity.log import say
 from amity.pipeline.stages import STAGES, Stage, make, obstacle, require
@@ -43,7 +44,7 @@ def run(path: Path | str, data: Path | str | None = None, config: Config | None 
     """
     path = Path(path)
     _check_places(path, data)
-    with Run(path, write=True) as opened:
+    with Run(path, write=True) as opened, _tried(opened):
         work = prepare(opened, data, config or configure(path))
         return {name: bring_up_to_date(work, stage) for name, stage in STAGES.items()}
 
@@ -52,7 +53,7 @@ def run_stage(path: Path | str, name: str, data: Path | str | None = None, confi
     """Run one stage, whether or not it was done before; raises `ArtifactError` where what it reads does not stand."""
     path = Path(path)
     _check_places(path, data)
-    with Run(path, write=True) as opened:
+    with Run(path, write=True) as opened, _tried(opened):
         config = config or configure(path)
         work = prepare(opened, data, config) if name == "ingest" else Work(opened, config)
         require(work, *(source for source in STAGES[name].reads if source != "data"))
@@ -91,6 +92,23 @@ def bring_up_to_date(work: Work, stage: Stage) -> Done:
         return Done(_make(work, stage), made=True)
     say(f"{name}: done before")
     return Done(work.run.verify(name), made=False)
+
+
+@contextmanager
+def _tried(opened: Run) -> Iterator[None]:
+    """Take settings and tables back where a mistake is found before a stage was made of them.
+
+    An interruption is no mistake: who goes on with the run needs them.
+    """
+    own, data, stages = opened.path / CONFIG, opened.noted("data"), opened.stages
+    before = own.read_bytes() if own.is_file() else None
+    try:
+        yield
+    except AmityError:
+        if opened.stages == stages:
+            remove(own) if before is None else write_atomically(own, before)
+            opened.note("data", data)
+        raise
 
 
 def _check_places(path: Path, data: Path | str | None) -> None:
