@@ -422,3 +422,20 @@ def test_a_run_says_what_of_the_tables_it_left_out(tmp_path: Path, capsys: pytes
     pipeline.run_stage(tmp_path / "run", "ingest", data)
     said = capsys.readouterr().err
     assert "left out 1 dangling edges, 1 self-loops, column `name` (skipped: identifier)" in said
+
+
+def test_every_row_that_ingestion_drops_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "amity.toml").write_text(
+        '[ingestion.edges.friend]\ntable = "edges"\nflags = { train = "old", test = "new" }\n'
+        '[ingestion.nodes.user.bags]\nvisits = { table = "visits", key = "who", value = "where" }\n'
+    )
+    (data / "nodes.csv").write_text("id,age\n1,20\n2,20\n3,\n,20\n3,20\n1,20\n")
+    (data / "edges.csv").write_text("src,dst,old,new\n1,2,1,0\n2,3,0,1\n1,3,0,0\n2,,1,0\n")
+    (data / "visits.csv").write_text("who,where\n1,zoo\n9,zoo\n2,\n")
+    pipeline.run_stage(tmp_path / "run", "ingest", data)
+    assert (
+        "left out 1 edges without an id, 1 edges that no flag claims, 1 nodes without an id, 2 rows of nodes that were "
+        "there before, 2 values of bags\n" in capsys.readouterr().err
+    )

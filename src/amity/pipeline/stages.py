@@ -32,7 +32,16 @@ CHECKPOINT, UNFINISHED_LOG = "checkpoint.safetensors", "checkpoint.jsonl"
 """From what an interrupted training goes on; gone when it ends."""
 UNASKED = ("skipped: identifier", "skipped: only nulls", "skipped: only missing values")
 """What ingestion says of columns that it leaves out of its own accord."""
-
+LOSSES = {
+    "dangling edges": ("edges", "dangling"),
+    "self-loops": ("edges", "self_loops"),
+    "edges without an id": ("edges", "null_ids"),
+    "edges that no flag claims": ("edges", "unassigned"),
+    "nodes without an id": ("nodes", "null_ids"),
+    "rows of nodes that were there before": ("nodes", "duplicate_ids"),
+    "values of bags": ("bags", "dropped"),
+}
+"""What it counts of rows that do not stand, in words: of the tables of edges, of nodes, or of bags."""
 
 Make = Callable[[Work, Path], Mapping[str, Any]]
 """Write the artifact into an empty folder, and return what there is to tell."""
@@ -65,11 +74,14 @@ def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
 
 
 def describe_losses(summary: Mapping[str, Any]) -> str:
-    """What of the tables did not become part of the graph, in words; empty where all did."""
-    tables = [table for relation in summary["edges"].values() for table in relation["tables"].values()]
-    reasons = {"dangling": "dangling edges", "self_loops": "self-loops", "null_ids": "edges without an id"}
-    counts = {words: sum(table[reason] for table in tables) for reason, words in reasons.items()}
+    """Which rows of the tables, and columns of nodes, did not become part of the graph; empty where all did."""
     columns = [column for kind in summary["nodes"].values() for column in kind["columns"].items()]
+    places = {
+        "edges": [table for relation in summary["edges"].values() for table in relation["tables"].values()],
+        "nodes": [table for kind in summary["nodes"].values() for table in kind["tables"].values()],
+        "bags": [result for _, result in columns if isinstance(result, dict)],
+    }
+    counts = {words: sum(one.get(name, 0) for one in places[place]) for words, (place, name) in LOSSES.items()}
     skipped = [f"column `{name}` ({result})" for name, result in columns if result in UNASKED]
     return ", ".join([*(f"{count:,} {words}" for words, count in counts.items() if count), *skipped])
 
