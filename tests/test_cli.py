@@ -246,7 +246,7 @@ MISTAKES = {
     "a new run without tables": (["run", "{path}/new"], "--data DIR"),
     "a run inside a file": (["run", "{path}/config.toml/run", "--data", "{path}"], "is a file"),
     "a demo inside a file": (["demo", "{path}/config.toml"], "is a file"),
-    "a demo of nearly nobody": (["demo", "{path}/new", "--people", "5"], "at least 40 people"),
+    "a demo of nearly nobody": (["demo", "{path}/new", "--people", "80"], "Ask for 81 people"),
     "a run that is none": (["recommend", "{path}/graph", "1"], "is no run of amity"),
     "a run that is a file": (["run", "{path}/config.toml"], "is a file"),
     "data that is not there": (["run", "{path}", "--data", "nowhere"], "no directory nowhere"),

@@ -288,6 +288,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"space": {"depth": {"together": [{"encoder.layer_count": 1}]}}},
         "There is no setting `encoder.layer_count`. Did you mean `encoder.layer`?",
     ),
+    "a setting alone and among others": (
+        {"space": {"depth": {"together": [{"encoder.heads": 1}]}, "encoder.heads": {"choices": [1, 2]}}},
+        "The setting `encoder.heads` stands more than once",
+    ),
+    "a setting in two groups": (
+        {"space": {name: {"together": [{"encoder.heads": 1}]} for name in ("depth", "width")}},
+        "The setting `encoder.heads` stands more than once",
+    ),
     "the judge among others": (
         {"space": {"all": {"together": [{"training.validation_candidates": 9}]}}},
         "The setting `training.validation_candidates`",

@@ -146,6 +146,7 @@ BAD = [
     Bad("sequences that are all empty", sequences(user=[1], items=pa.array([[]], pa.list_(pa.int64()))), ("No edge",)),
     # Features
     Bad("an infinite number", people_of(age=[1.0, np.inf, 2.0]), ("nodes.parquet", "`age`", "row 1", "inf")),
+    Bad("a feature beyond int64", people_of(code=FAR), ("`code`", "row 2", "categories as text", "amounts as floats")),
     Bad("a number beyond float32", people_of(age=[1.0, 1e39, 2.0]), ("`age`", "row 1", "1e+39")),
     Bad("text for a number", described(people_of(age=["1", "old", "2"]), nodes=columns_of(age="number")),
         ("`age`", "row 1", "'old'", "missing")),

@@ -1,4 +1,5 @@
 import os
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -131,6 +132,16 @@ def test_a_seed_repeats_itself_whatever_the_number_of_workers(network, tmp_path,
 def test_networks_that_cannot_be_are_refused(tmp_path, people, friendships):
     with pytest.raises(ConfigError, match=f"{people} people and {friendships:,} friendships cannot be made"):
         synthesize(tmp_path, people=people, friendships=friendships, seed=0)
+
+
+@pytest.mark.parametrize(("people", "each"), [(10, 1), (20, 10), (80, 10), (300, 40)])
+def test_so_many_people_as_a_refusal_asks_for_are_enough_and_one_less_is_not(tmp_path, people, each):
+    with pytest.raises(ConfigError) as caught:
+        synthesize(tmp_path, people=people, friendships=people * each, seed=0)
+    least = int(re.search(r"Ask for ([\d,]+) people", str(caught.value))[1].replace(",", ""))
+    with pytest.raises(ConfigError):
+        synthesize(tmp_path, people=least - 1, friendships=(least - 1) * each, seed=0)
+    synthesize(tmp_path, people=least, friendships=least * each, seed=0)
 
 
 def test_the_densest_network_allowed_is_made(tmp_path):

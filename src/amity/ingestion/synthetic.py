@@ -59,10 +59,11 @@ def synthesize(directory: Path, *, people: int, friendships: int, seed: int, vec
     """
     most = people * (min(people, TOWN_SIZE) - 1) // 8
     if people < 2 * CIRCLE_SIZE or not 0 < friendships <= most:
+        least = max(2 * CIRCLE_SIZE, -(-8 * friendships // max(people, 1)) + 1)
         raise ConfigError(
-            f"A network of {people:,} people and {friendships:,} friendships cannot be made: it takes at least "
-            f"{2 * CIRCLE_SIZE} people, and at most a quarter of all pairs of a town may be friends ({most:,} here). "
-            "Ask for more people or fewer friendships."
+            f"A network of {people:,} people and {friendships:,} friendships cannot be made: there must be one, and at "
+            f"most a quarter of all pairs of a town may be friends ({most:,} here). "
+            f"Ask for {least:,} people or more, who may have as many friends each."
         )
     directory.mkdir(parents=True, exist_ok=True)
     society = _found_society(people, seed)

@@ -48,14 +48,8 @@ def to_ids(chunk: Chunk, column: str, values: pa.Array) -> Ids:
         values = _whole(chunk, column, values)
     if kinds.is_uint64(values.type):
         large = pc.call_function("greater", [values, pa.scalar(2**63 - 1, pa.uint64())])
-        _refuse(
-            chunk,
-            column,
-            large,
-            values,
-            "a number beyond the range of int64",
-            "Write ids as text, and times in a coarser unit.",
-        )
+        remedy = "Write ids and categories as text, times in a coarser unit, amounts as floats."
+        _refuse(chunk, column, large, values, "a number beyond the range of int64", remedy)
     return values.cast(pa.int64())
 
 

@@ -82,6 +82,10 @@ class Range:
         """Whether `values` are all there are."""
         return self.kind in ("choices", "together")
 
+    def settings(self, name: str) -> tuple[str, ...]:
+        """The settings that are drawn from it, where it stands under a name."""
+        return tuple(self.values[0]) if self.kind == "together" else (name,)
+
     def probes(self) -> tuple[Any, ...]:
         """Values which stand, if all do: the choices, or both ends and one between."""
         if self.listed or self.kind == "int":
@@ -163,7 +167,9 @@ def read_space(file: Path) -> Space:
         sweep = SweepConfig.model_validate(read_page(file))
     except ValidationError as error:
         raise ConfigError(explain(error, file=file, section=SweepConfig)) from error
-    ranges = {name: _range(file, name, entry) for name, entry in _settings(sweep.space)}
+    drawn = [(name, _range(file, name, entry)) for name, entry in _settings(sweep.space)]
+    _refuse_twice(file, [setting for name, one in drawn for setting in one.settings(name)])
+    ranges = dict(drawn)
     space = Space(file, sweep, ranges, _read(file, sweep.config), tuple(_read(file, d.config) for d in sweep.data))
     _check_data(space)
     for name, one in ranges.items():
@@ -214,6 +220,15 @@ def _may_be_drawn(kind: str, values: list[Any]) -> bool:
     return -float("inf") < low < high < float("inf") and (kind != "log" or low > 0)
 
 
+def _refuse_twice(file: Path, settings: list[str]) -> None:
+    twice = sorted({name for name in settings if settings.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"The setting `{twice[0]}` stands more than once in the space of {file}, and one draw hides the other. "
+            "Leave it in one place: alone, or in one `together`."
+        )
+
+
 def _check_data(space: Space) -> None:
     names = [data.path.name for data in space.sweep.data]
     if len(set(names)) < len(names):
@@ -232,8 +247,7 @@ def _check_setting(space: Space, name: str, one: Range) -> None:
             space.configs({name: value})
         except ConfigError as error:
             raise ConfigError(f"In the space of {space.file}: {error}") from error
-    names = one.values[0] if one.kind == "together" else [name]
-    unseen = [inner for inner in names if inner.partition(".")[0] not in SWEPT or inner in JUDGING]
+    unseen = [inner for inner in one.settings(name) if inner.partition(".")[0] not in SWEPT or inner in JUDGING]
     if unseen:
         raise ConfigError(
             f"The setting `{unseen[0]}` in the space of {space.file} cannot be swept: trials are judged by validation "
