@@ -77,6 +77,11 @@ BAD = [
     Bad("text late in an integer column of a CSV file", text("src,dst\n" + "1,2\n" * 5_000_000 + "x,2\n"),
         ("edges.csv", "#0", "'x'")),
     Bad("an unclosed quote in a CSV file", text('src,dst\n"1,2\n3,4\n'), ("edges.csv",)),
+    Bad("ids of twenty digits in a CSV file", text("src,dst\n12345678901234567890,2\n"),
+        ("edges.csv", "`src`", "row 0", "longer as text in Parquet")),
+    Bad("digits in one CSV file and letters in another",
+        several(text("src,dst\n7,8\n"), text("id\n7a\n8\n", "nodes.csv")),
+        ("edges.csv", "`src`", "integers here", "text in nodes.csv", "in Parquet")),
     # Ids
     Bad("a missing id column", edges_of(source=[1], dst=[2]), ("edges.parquet", "`src`", "Did you mean `source`?")),
     Bad("nodes without ids", several(good, nodes_of(ident=[1])), ("`id`", "`ident`")),

@@ -257,6 +257,13 @@ class TestLayouts:
         graph = read(tmp_path, {"ties[1].parquet": {"src": [1], "dst": [2]}}, edges={"f": {"table": "ties[1].parquet"}})
         assert graph.num_nodes == 2
 
+    def test_digits_in_a_csv_are_integers_and_text_in_parquet_stays_as_it_is(self, tmp_path: Path):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "edges.csv").write_text('src,dst\n007,"012"\n12,7\n')
+        assert read(tmp_path, {}).queries.vocabulary.ids(range(2)) == [7, 12]
+        graph = read(tmp_path / "text", {"edges.parquet": {"src": ["007", "12"], "dst": ["012", "7"]}})
+        assert graph.queries.vocabulary.ids(range(4)) == ["007", "012", "12", "7"]
+
     def test_one_column_can_name_both_ends(self, tmp_path: Path):
         edges = {"is": {"table": "edges", "target": "item", "target_column": "src"}}
         graph = read(tmp_path, {"edges.parquet": {"src": [5, 6]}}, edges=edges)

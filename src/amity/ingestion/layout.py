@@ -86,7 +86,8 @@ def check_id_types(kind: str, tables: list[tuple[Table, str, bool]]) -> bool:
             named = {True: "text", False: "integers"}
             raise table.fault(
                 other, None, f"ids of {kind} are {named[other_text]} here, and {named[text]} in {first.name}, column "
-                f"`{column}`", "Write the ids of one kind alike.",
+                f"`{column}`",
+                "Write the ids of one kind alike. A CSV of digits holds integers: write them as text in Parquet.",
             )  # fmt: skip
     return text
 

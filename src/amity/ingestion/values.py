@@ -211,7 +211,7 @@ def _whole(chunk: Chunk, column: str, values: pa.Array) -> pa.Array:
             column,
             position,
             f"{float(numbers[position])!r} is no whole number below 2^53",
-            "Write this column as int64.",
+            "Write this column as int64, or ids that are longer as text in Parquet.",
         )
     return pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
 
