@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amity.encoder import EncoderConfig, FeaturesConfig
 from amity.objectives import Objectives, ObjectivesConfig
 from amity.objectives.weighing import (
     Weighing,
@@ -122,6 +123,24 @@ def test_the_report_tells_lengths_and_cosines_overall_and_by_degree(stage):
         assert -1.001 <= entry["cosine"] <= 1.001
         assert set(entry["by_degree"]) <= {"0", "1-2", "3-5", "6-20", ">20"}
         assert entry["by_degree"]
+
+
+def test_lengths_and_cosines_are_those_of_ids_that_nodes_share(graph, make_stage):
+    features = FeaturesConfig(ids="hashed", id_buckets=3)
+    model, batch, inputs = make_stage(graph, EncoderConfig(dim=8, dropout=0.0, features=features))
+    objectives = Objectives(ObjectivesConfig(views=EVERYWHERE), model, seed=2)
+    step = objectives.prepare(model.encoder, batch, inputs, seed=5)
+    losses, weights, shared = objectives(step), objectives.config.weights(), list(model.encoder.parameters())
+    wholes = {
+        name: dense(torch.autograd.grad(weights[name] * loss, shared, retain_graph=True, allow_unused=True))
+        for name, loss in losses.items()
+    }
+    for name, entry in objectives.backward(step, losses).items():
+        assert entry["length"] == pytest.approx(float(wholes[name].norm()), rel=1e-4)
+        together = torch.cosine_similarity(wholes[name], wholes["retrieval"], dim=0)
+        assert entry["cosine"] == pytest.approx(float(together), abs=1e-4)
+    total = sum(wholes.values())
+    torch.testing.assert_close(dense([parameter.grad for parameter in shared]), total, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["metabalance", "projection"])

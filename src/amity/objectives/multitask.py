@@ -20,7 +20,7 @@ from amity.objectives.intent import Intent, IntentConfig
 from amity.objectives.retrieval import Retrieval, RetrievalConfig
 from amity.objectives.step import Augmentation, Step, ViewsConfig, generator_of
 from amity.objectives.uniformity import Uniformity, UniformityConfig
-from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, cosine, is_observed, length
+from amity.objectives.weighing import MAIN, Gradient, Weighing, WeighingConfig, cosine, is_observed, length, summed
 from amity.objectives.xsimgcl import XSimGcl, XSimGclConfig
 from amity.sampling.batch import Batch
 from amity.section import Section
@@ -171,7 +171,8 @@ def _tasks(config: ObjectivesConfig, model: Model, seed: int) -> dict[str, nn.Mo
 
 
 def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Gradient:
-    return torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [summed(gradient) for gradient in found]
 
 
 def _nothing_to_learn(config: ObjectivesConfig) -> str:

@@ -19,7 +19,10 @@ TINY = 1e-30
 """Keeps a ratio of lengths finite."""
 
 Gradient = Sequence[Tensor | None]
-"""A gradient of the shared parameters, one by one; None where an objective does not touch a parameter."""
+"""A gradient of the shared parameters, one by one; None where an objective does not touch a parameter.
+
+Sparse ones hold no row twice: see `summed`.
+"""
 
 
 class WeighingConfig(Section):
@@ -92,6 +95,18 @@ def without_opposition(gradient: Gradient, main: Gradient) -> Gradient:
 def add(gradients: Iterable[Gradient]) -> list[Tensor | None]:
     """The sum of some gradients."""
     return [_sum([part for part in parts if part is not None]) for parts in zip(*gradients, strict=True)]
+
+
+def summed(gradient: Tensor | None) -> Tensor | None:
+    """A gradient of one parameter in which no row stands twice, as those of hashed ids do that nodes share."""
+    if gradient is None or not gradient.is_sparse:
+        return gradient
+    rows, places = torch.unique(gradient._indices()[0], return_inverse=True)  # noqa: SLF001 (as `_values`)
+    values = _values(gradient)
+    if len(rows) == len(values):
+        return gradient
+    sums = values.new_zeros(len(rows), *values.shape[1:]).index_add_(0, places, values)
+    return torch.sparse_coo_tensor(rows[None], sums, gradient.shape, check_invariants=False)
 
 
 def dot(first: Gradient, second: Gradient) -> Float[Tensor, ""]:
