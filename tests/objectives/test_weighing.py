@@ -91,6 +91,18 @@ def test_metabalance_goes_by_moving_averages():
     torch.testing.assert_close(weighing.lengths[0, 0], wanted)
 
 
+def test_metabalance_caps_what_comes_seldom_as_what_comes_at_every_step():
+    """Averages that hold the zeros they began with would be too small for what came less often, and cap it less."""
+    config = WeighingConfig(method="metabalance", cap=0.1)
+    weighing, resumed = (Weighing(config, ["retrieval", "grace"], num_parameters=3) for _ in range(2))
+    for _ in range(5):
+        weighing.combine({"retrieval": draw(0)})
+    resumed.load_state_dict(weighing.state_dict())
+    for one in (weighing, resumed):
+        found = one.combine({"retrieval": draw(0), "grace": draw(1, 50.0)})
+        torch.testing.assert_close((found[0] - draw(0)[0]).norm(), 0.1 * draw(0)[0].norm(), rtol=1e-3, atol=1e-6)
+
+
 def gradients_of(stage, method: str, *, number: int) -> tuple[dict, dict]:
     model, batch, inputs = stage
     weighing = {"method": method, "cap": 1e-3, "observe_every": 10}

@@ -42,11 +42,15 @@ class WeighingConfig(Section):
 class Weighing(nn.Module):
     """The moving averages of the gradients' lengths, and what is done with them."""
 
+    lengths: Tensor
+    counts: Tensor
+
     def __init__(self, config: WeighingConfig, names: Iterable[str], *, num_parameters: int) -> None:
         super().__init__()
         self.config = config
         self.rows = {name: row for row, name in enumerate(names)}
         self.register_buffer("lengths", torch.zeros(len(self.rows), num_parameters))
+        self.register_buffer("counts", torch.zeros(len(self.rows), 1))
 
     def combine(self, gradients: Mapping[str, Gradient]) -> list[Tensor | None]:
         """The gradient to follow, of the weighted gradients of the objectives."""
@@ -56,24 +60,25 @@ class Weighing(nn.Module):
         if self.config.method == "projection":
             others = (without_opposition(one, main) for name, one in gradients.items() if name != MAIN)
             return add([main, *others])
-        for name, gradient in gradients.items():
-            self._remember(self.rows[name], gradient)
-        others = (self._capped(name, one) for name, one in gradients.items() if name != MAIN)
+        averages = {name: self._remember(self.rows[name], gradient) for name, gradient in gradients.items()}
+        others = (self._capped(one, averages[name], averages[MAIN]) for name, one in gradients.items() if name != MAIN)
         return add([main, *others])
 
-    def _remember(self, row: int, gradient: Gradient) -> None:
-        lengths: Tensor = self.lengths  # pyright: ignore[reportAssignmentType]
-        found = torch.stack([lengths.new_zeros(()) if one is None else _values(one).norm() for one in gradient])
-        lengths[row].lerp_(found, 1 - self.config.memory)
+    def _remember(self, row: int, gradient: Gradient) -> Float[Tensor, "parameters"]:
+        """The moving average of the lengths, without the zeros that it began with: some objectives come more seldom."""
+        none, memory = self.lengths.new_zeros(()), self.config.memory
+        found = torch.stack([none if one is None else _values(one).norm() for one in gradient])
+        self.counts[row] += 1
+        return self.lengths[row].lerp_(found, 1 - memory) / (1 - memory ** self.counts[row])
 
-    def _capped(self, name: str, gradient: Gradient) -> Gradient:
+    def _capped(
+        self, gradient: Gradient, own: Float[Tensor, "parameters"], main: Float[Tensor, "parameters"]
+    ) -> Gradient:
         """A gradient, parameter by parameter, times min(1, cap m_main / m_own), m the moving averages of lengths.
 
         MetaBalance (He et al., 2022, arXiv 2203.06801) where it only shortens, with a cap in place of its relaxation.
         What retrieval does not move at all is left to the others.
         """
-        lengths: Tensor = self.lengths  # pyright: ignore[reportAssignmentType]
-        main, own = lengths[self.rows[MAIN]], lengths[self.rows[name]]
         scales = torch.where(main > 0, (self.config.cap * main / own.clamp(min=TINY)).clamp(max=1.0), 1.0)
         return [None if one is None else one * scale for one, scale in zip(gradient, scales, strict=True)]
 
