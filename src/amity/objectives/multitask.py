@@ -110,8 +110,8 @@ class Objectives(nn.Module):
         with the gradients of those queries alone that have so many neighbours; else nothing. Such a step takes a
         backward pass for each objective and each bucket. An intent that does not reach the encoder is none of them.
         """
-        weights, number = self.config.weights(), step.batch.step // self.config.views.every
-        observed = is_observed(number, self.config.weighing.observe_every)
+        weights, (number, after) = self.config.weights(), divmod(step.batch.step, self.config.views.every)
+        observed = not after and is_observed(number, self.config.weighing.observe_every)
         shaping = [name for name in losses if name != "intent" or self.config.intent.reaches_encoder]
         if len(shaping) < 2 or (self.config.weighing.method == "static" and not observed):
             multitask_loss(losses, weights).backward()
