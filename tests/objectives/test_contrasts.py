@@ -82,3 +82,10 @@ def test_uniformity_is_zero_where_all_stand_at_one_place_and_less_where_they_spr
     one_place = torch.ones(6, 3)
     assert float(uniformity_loss(one_place)) == pytest.approx(0, abs=1e-6)
     assert uniformity_loss(torch.eye(3)) < uniformity_loss(torch.eye(3) + 1) < 0
+
+
+def test_one_node_alone_has_a_uniformity_of_zero_and_is_not_moved():
+    alone = torch.ones(1, 3, requires_grad=True)
+    uniformity_loss(alone).backward()
+    assert float(uniformity_loss(alone).detach()) == 0
+    assert alone.grad.tolist() == [[0, 0, 0]]

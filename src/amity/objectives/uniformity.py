@@ -38,7 +38,9 @@ class Uniformity(nn.Module):
 def uniformity_loss(vectors: Float[Tensor, "nodes dim"], *, sharpness: float = 2.0) -> Float[Tensor, ""]:
     """Log of the mean over pairs of distinct nodes of exp(-t ‖x - y‖²), vectors at length 1; from -4t to 0.
 
+    One node alone has no pair, and is at 0.
+
     Wang et al. (2022, arXiv 2206.12811), after Wang and Isola (2020, arXiv 2005.10242).
     """
     squares = pdist(normalize(vectors, dim=1)).square()
-    return (-sharpness * squares).exp().mean().log()
+    return (-sharpness * squares).exp().mean().log() if len(squares) else 0.0 * vectors.sum()
