@@ -62,6 +62,15 @@ def test_differences_are_taken_query_by_query(graph, truth, tmp_path: Path):
     assert weighted == pytest.approx(gaps.sum())
 
 
+def test_reciprocal_ranks_of_longer_lists_are_not_compared_with_those_of_shorter_ones(graph, truth):
+    deeper = QUICK.model_copy(update={"k": (5, 10, 50)})
+    short, long = (per_query_table(run("ppr", graph, truth, one), graph, truth) for one in (QUICK, deeper))
+    assert (short["mrr"].to_numpy() < long["mrr"].to_numpy()).any()
+    found = compare({"short": {0: short}, "long": {0: long}}, QUICK)
+    assert "mrr" not in found["metrics"]["short"]
+    assert "mrr" not in found["differences"]["long"]
+
+
 def test_turning_a_comparison_around_turns_its_signs(graph, truth):
     tables = {name: {0: per_query_table(run(name, graph, truth), graph, truth)} for name in ("popularity", "ppr")}
     there = compare(tables, QUICK)["differences"]["ppr"]["mrr"]

@@ -80,7 +80,8 @@ def compare(
     have queries of their own (a random split hangs on the seed): arms are paired within a seed, and a mean is over
     seeds of means over queries. Intervals are of the bootstrap over seeds and over queries within them, or beside them
     where these are the same under all seeds; over queries alone where there is one seed. Only metrics that all runs
-    have are compared. Buckets go by the degree in the first arm. Returns
+    have are compared; of these not `mrr`, which hangs on the length of the whole list, where runs had lists of
+    different lengths. Buckets go by the degree in the first arm. Returns
 
         {"arms": [...], "seeds": [...], "queries": ..., "family": {...},
          "metrics": {arm: {metric: estimate}}, "differences": {arm: {metric: estimate}}}
@@ -180,12 +181,19 @@ def _check(arms: Mapping[str, Mapping[int, pa.Table]], headline: str) -> list[st
     tables = [table for arm in arms.values() for table in arm.values()]
     metrics = [name for name in tables[0].column_names if name not in COLUMNS and "/" not in name]
     shared = [name for name in metrics if all(name in table.column_names for table in tables)]
+    if len(set(map(_depth, tables))) > 1:
+        shared = [name for name in shared if name != "mrr"]
     if headline not in shared:
         raise ConfigError(
             f"These runs cannot be compared by {headline}, the headline of the first: not all have measured it. "
             "Evaluate them with the same `evaluation.k` and `evaluation.headline`."
         )
     return shared
+
+
+def _depth(table: pa.Table) -> int:
+    """How long the lists were by which a run was judged: as the longest recall."""
+    return max((int(name[7:]) for name in table.column_names if name.startswith("recall@")), default=0)
 
 
 def _refuse_other_seeds(first: str, seeds: list[int], name: str, others: list[int]) -> None:
