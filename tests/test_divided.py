@@ -140,6 +140,13 @@ def test_recommend_explains_cluster_quota_and_score(path: Path, capsys: pytest.C
     for name in work.clusters().names:
         places = [one["quota"] for one in entries if one["cluster"] == name]
         assert places == [len(places)] * len(places)
+    pipeline.run(path, config=settings({"retrieval": {"merge": {"by": "quota"}, "blend": {"depth": 50}}}))
+    main(["recommend", str(path), "person-3", "-k", "4", "--explain", "--json"])
+    retriever = pipeline.open_run(path, until="blend").adviser()[1]
+    row, names = retriever.embeddings.graph.row("person-3"), work.clusters().names
+    listed = retriever.index.clusters.of[retriever.search(np.array([row]), k=50).rows[0]]
+    for one in json.loads(capsys.readouterr().out)["queries"][0]["candidates"]:
+        assert one["quota"] == np.count_nonzero(listed == names.index(one["cluster"]))
     main(["recommend", str(path), "person-3", "-k", "4", "--explain"])
     head, *lines = capsys.readouterr().out.splitlines()[1:]
     assert head.split() == ["rank", "user", "cluster", "intent", "quota", "score"]

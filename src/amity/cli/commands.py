@@ -99,7 +99,7 @@ def recommend(
     recommender, retriever = pipeline.open_run(path, until="blend").adviser()
     lists = [top_k(recommender, retriever.embeddings.graph, raw_id, k) for raw_id in ids]
     if explain:
-        lists = [explain_candidates(one, _divided(path, retriever), k=k) for one in lists]
+        lists = [explain_candidates(one, _divided(path, retriever), k=k, recommender=recommender) for one in lists]
     queries = [{"id": raw_id, "candidates": one.to_json()} for raw_id, one in zip(ids, lists, strict=True)]
     output.show("\n\n".join(map(str, lists)), {"run": str(path), "k": k, "queries": queries})
 

@@ -72,14 +72,17 @@ class Blended:
     depth: int
     seed: int
 
+    def depth_for(self, k: int) -> int:
+        """How long the lists are that its parts are asked for."""
+        return min(max(k, self.depth), max(self.graph.candidates.count, 1))
+
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`; scores are weighted sums of reciprocal ranks. Lists of weight 0 cost nothing."""
         queries = np.asarray(queries, np.int64)
         refuse_unknown(self.graph, queries, k)
         weights = self.blend.weights[degree_buckets(self.graph.target.adjacency.degrees_of(queries))].T
         asked = [place for place, some in enumerate(weights) if some.any()]
-        depth = min(max(k, self.depth), max(self.graph.candidates.count, 1))
-        lists = ask([self.parts[place] for place in asked], queries, depth, known)
+        lists = ask([self.parts[place] for place in asked], queries, self.depth_for(k), known)
         return fuse(lists, weights[asked], k=k, names=queries, seed=self.seed)
 
 

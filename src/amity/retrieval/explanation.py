@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from amity.retrieval.blend import Blended
 from amity.retrieval.candidates import Candidates
 from amity.retrieval.divided import DividedRetriever
+from amity.retrieval.heuristics import Recommender
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,14 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(candidates: Candidates, retriever: DividedRetriever, *, k: int) -> Explanation:
-    """What speaks for candidates that were found among lists of k by a retriever, or by a blend of it with others."""
+def explain(
+    candidates: Candidates, retriever: DividedRetriever, *, k: int, recommender: Recommender | None = None
+) -> Explanation:
+    """What speaks for candidates that were found among lists of k by a retriever, or by a recommender that blends it.
+
+    A blend asks the retriever for longer lists than its own, and places are shared out in those.
+    """
+    k = recommender.depth_for(k) if isinstance(recommender, Blended) else k
     graph, clusters = retriever.embeddings.graph, retriever.index.clusters
     intent, quotas = retriever.intent(np.array([graph.row(candidates.query)]), k=k)
     own = clusters.of[[graph.candidates.vocabulary.find(raw_id) for raw_id in candidates.ids]]
