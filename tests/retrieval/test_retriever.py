@@ -1,13 +1,15 @@
 """The retriever, held against sorting everyone by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from amity.embedding import Embeddings
-from amity.errors import ArtifactError, RetrievalError
+from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import Adjacency, from_pairs
 from amity.index import HnswConfig, IndexConfig, IvfpqConfig, open_index, save_index
-from amity.retrieval import Candidates, Retriever
+from amity.retrieval import Candidates, ExpansionConfig, Retriever
 from embedded import bipartite_graph, embed
 
 KINDS = {
@@ -71,6 +73,19 @@ def test_lists_without_places_and_rows_outside_the_graph_are_refused(make_random
     for row in (-1, 50):
         with pytest.raises(RetrievalError, match="rows of the graph"):
             retriever.search(np.array([row]), k=3)
+
+
+def with_interests(embeddings: Embeddings, count: int = 3) -> Embeddings:
+    """The same, where everyone who asks has so many interests."""
+    shape = count, embeddings.graph.queries.count, embeddings.vectors.shape[1]
+    return replace(embeddings, asking=np.random.default_rng(1).standard_normal(shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("by", ["mean", "max", "fusion"])
+def test_friends_who_would_ask_in_the_place_of_interests_are_refused(by):
+    retriever = Retriever.build(with_interests(embed(bipartite_graph())))
+    with pytest.raises(ConfigError, match=rf"`retrieval.expansion.by` is '{by}', and there are 3"):
+        replace(retriever, expansion=ExpansionConfig(by=by))
 
 
 def test_candidates_print_as_a_table():

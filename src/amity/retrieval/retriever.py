@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 
 from amity.embedding import Embeddings
-from amity.errors import ArtifactError
+from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
 from amity.retrieval.candidates import Candidates, excluded_positions, refuse_strangers, refuse_unknown
@@ -35,6 +35,14 @@ class Retriever:
     """Whose vectors a query asks with beside its own."""
     seed: int = 0
     """Draws the friends that ask with a query."""
+
+    def __post_init__(self) -> None:
+        if self.embeddings.asking is not None and self.expansion.by != "none":
+            raise ConfigError(
+                "Friends cannot ask with a query that asks with interests, or questions, of its own: "
+                f"`retrieval.expansion.by` is {self.expansion.by!r}, and there are {len(self.embeddings.asking)} of "
+                "these for each query. Set it to 'none', or `encoder.sequence.interests` to 0."
+            )
 
     @classmethod
     def build(
