@@ -8,7 +8,7 @@ import pytest
 from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import Adjacency, from_pairs
-from amity.index import HnswConfig, IndexConfig, IvfpqConfig, open_index, save_index
+from amity.index import HnswConfig, IndexConfig, IvfpqConfig, build_index, open_index, save_index
 from amity.retrieval import Candidates, ExpansionConfig, Retriever
 from embedded import bipartite_graph, embed
 
@@ -86,6 +86,14 @@ def test_friends_who_would_ask_in_the_place_of_interests_are_refused(by):
     retriever = Retriever.build(with_interests(embed(bipartite_graph())))
     with pytest.raises(ConfigError, match=rf"`retrieval.expansion.by` is '{by}', and there are 3"):
         replace(retriever, expansion=ExpansionConfig(by=by))
+
+
+def test_recall_is_measured_with_the_interests_that_ask():
+    embeddings = with_interests(embed(bipartite_graph(num_items=900)))
+    config = IndexConfig.model_validate({"kind": "ivf", "ivf": {"probes": 1, "list_size": 20}, "target_recall": 0})
+    expected = build_index(embeddings.vectors[60:], config, seed=0, asking=np.concatenate(embeddings.asking))
+    assert expected.recall < 1
+    assert Retriever.build(embeddings, config).index.recall == pytest.approx(expected.recall, abs=1e-9)
 
 
 def test_candidates_print_as_a_table():

@@ -11,6 +11,7 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index, IndexConfig, build_index, mapped_file
+from amity.index.building import draw_measuring
 from amity.retrieval.candidates import Candidates, excluded_positions, refuse_strangers, refuse_unknown
 from amity.retrieval.expansion import ExpansionConfig, choose_friends, mean_vectors
 from amity.retrieval.fusion import fuse, keep_best
@@ -54,10 +55,14 @@ class Retriever:
         device: torch.device | str = "cpu",
     ) -> "Retriever":
         """Index the candidates of the graph; raises `IndexingError` as `build_index` does."""
-        graph = embeddings.graph
+        graph, config, asking = embeddings.graph, config or IndexConfig(), None
         vectors = embeddings.vectors[graph.candidates.rows]
-        asking = None if graph.queries is graph.candidates else embeddings.vectors[graph.queries.rows]
-        index = build_index(vectors, config or IndexConfig(), seed=seed, asking=asking, device=device)
+        if embeddings.asking is not None:
+            rows = graph.queries.first + draw_measuring(graph.queries.count, config, seed=seed)
+            asking = np.concatenate(embeddings.asked_each(rows, clusters=len(embeddings.asking)))
+        elif graph.queries is not graph.candidates:
+            asking = embeddings.vectors[graph.queries.rows]
+        index = build_index(vectors, config, seed=seed, asking=asking, device=device)
         return cls(embeddings, index, seed=seed)
 
     @classmethod
