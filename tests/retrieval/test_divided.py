@@ -1,5 +1,6 @@
 """The divided retriever: with one encoder it finds what one index finds; what is learned per cluster counts."""
 
+import re
 import tracemalloc
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from amity.graph.features import Category
 from amity.index import Hits, IndexConfig, build_divided, open_divided, save_divided
 from amity.retrieval import Blend, Confidence, DividedRetriever, MergeConfig, Recommender, Retriever, blended
 from amity.retrieval.asking import ask, ask_for
+from amity.retrieval.divided import groups_of
 from amity.retrieval.merging import merge
 from embedded import bipartite_graph, embed
 
@@ -255,6 +257,16 @@ def test_groups_of_a_column_get_their_share_and_strange_columns_are_refused(make
         replace(retriever, merge=MergeConfig(**fair | {"minimum_share": 0.3})).search(np.arange(3), k=5)
     with pytest.raises(ConfigError, match=r"3 clusters cannot each have 0.4"):
         replace(retriever, merge=MergeConfig(by="fair", minimum_share=0.4)).search(np.arange(3), k=5)
+
+
+@pytest.mark.parametrize("count", [3, 6, 7, 11, 49])
+def test_the_smallest_share_that_is_advised_stands(count):
+    kind = bipartite_graph().candidates
+    with pytest.raises(ConfigError, match="cannot each have") as refusal:
+        groups_of(kind, MergeConfig(by="fair", minimum_share=0.9), clusters=count)
+    advised = float(re.search(r"minimum_share to ([\d.]+) or less", str(refusal.value)).group(1))
+    assert 0.999 / count < advised
+    groups_of(kind, MergeConfig(by="fair", minimum_share=advised), clusters=count)
 
 
 def test_who_does_not_ask_in_training_is_refused_where_asking_was_learned():

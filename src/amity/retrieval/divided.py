@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import floor
 
 import numpy as np
 import torch
@@ -174,9 +175,10 @@ def groups_of(kind: NodeKind, config: MergeConfig, *, clusters: int) -> Int64[nd
 def _refuse_shares(config: MergeConfig, count: int, called: str) -> None:
     """Raise `ConfigError` where so many cannot each have the smallest share."""
     if config.by == "fair" and count * config.minimum_share > 1:
+        least = floor(1e6 / count) / 1e6  # Rounded down, so that what is advised stands.
         raise ConfigError(
             f"{count} {called} cannot each have {config.minimum_share:g} of a list at least. Set "
-            f"retrieval.merge.minimum_share to {1 / count:.3g} or less."
+            f"retrieval.merge.minimum_share to {least:g} or less."
         )
 
 
