@@ -78,6 +78,11 @@ def test_those_whom_a_heuristic_cannot_reach_are_not_in_its_list(retriever, grap
     assert np.array_equal(found.rows, retriever.search(lonely, k=10).rows)
 
 
+def test_no_queries_get_no_lists(retriever, graph):
+    alike = blended(retriever, weigh(*[(1.0, 1.0)] * BUCKETS), graph, depth=20, seed=0)
+    assert alike.search(np.empty(0, np.int64), k=3).rows.shape == (0, 3)
+
+
 @pytest.mark.parametrize("k", [0, -1])
 def test_lists_without_places_are_refused(retriever, graph, k):
     with pytest.raises(RetrievalError, match="at least one place"):

@@ -81,7 +81,7 @@ class Blended:
         queries = np.asarray(queries, np.int64)
         refuse_unknown(self.graph, queries, k)
         weights = self.blend.weights[degree_buckets(self.graph.target.adjacency.degrees_of(queries))].T
-        asked = [place for place, some in enumerate(weights) if some.any()]
+        asked = [place for place, some in enumerate(weights) if some.any() or not len(queries)]
         lists = ask([self.parts[place] for place in asked], queries, self.depth_for(k), known)
         return fuse(lists, weights[asked], k=k, names=queries, seed=self.seed)
 
