@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from amity.errors import ConfigError
+from amity.errors import ConfigError, RetrievalError
 from amity.evaluation.evaluate import EvaluationConfig, evaluate, evaluate_baselines
 from amity.evaluation.factorization import FACTORIZATIONS, Factorization, FactorizationConfig, factorize
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
@@ -53,6 +53,13 @@ def groups(make_friend_graph) -> tuple[Graph, HeldOut]:
 def random_known(num_nodes: int) -> Adjacency:
     rng = np.random.default_rng(11)
     return from_pairs(rng.integers(0, num_nodes, 60), rng.integers(0, num_nodes, 60), num_nodes=num_nodes)
+
+
+def test_whoever_has_no_vector_to_ask_with_is_refused(graphs):
+    recommender = factorize("ials", graphs["items"], QUICK, seed=0)
+    for row, said in ((-1, "rows of the graph"), (65, "rows of the graph"), (3, "1 of 1 queries are no user")):
+        with pytest.raises(RetrievalError, match=said):
+            recommender.search(np.array([row]), k=3)
 
 
 @pytest.mark.parametrize("kind", ["friends", "items"])

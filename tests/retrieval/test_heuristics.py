@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import pytest
 
+from amity.errors import RetrievalError
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
 from amity.retrieval.heuristics import HEURISTICS, Recommender, heuristic, personalized_pagerank
@@ -117,6 +118,17 @@ def test_lists_depend_neither_on_threads_nor_on_the_other_queries(graphs, name):
     numba.set_num_threads(threads)
     np.testing.assert_array_equal(alone.rows, hits.rows[::-3])
     np.testing.assert_array_equal(alone.scores, hits.scores[::-3])
+
+
+@pytest.mark.parametrize("name", HEURISTICS)
+def test_lists_without_places_and_rows_outside_the_graph_are_refused(graphs, name):
+    recommender = heuristic(name, graphs["friends"], seed=0)
+    for k in (0, -1):
+        with pytest.raises(RetrievalError, match=f"k is {k}"):
+            recommender.search(np.arange(3), k=k)
+    for row in (-1, 80):
+        with pytest.raises(RetrievalError, match="rows of the graph"):
+            recommender.search(np.array([row]), k=3)
 
 
 def test_ties_fall_differently_for_each_seed_and_each_query(make_friend_graph):

@@ -12,7 +12,7 @@ from amity.errors import ConfigError
 from amity.graph import Adjacency, Graph
 from amity.index import Hits, Index
 from amity.index.exact import exact_index
-from amity.retrieval.candidates import excluded_positions
+from amity.retrieval.candidates import excluded_positions, refuse_strangers, refuse_unknown
 from amity.section import Section
 
 FactorizationName = Literal["ials", "bpr"]
@@ -72,6 +72,8 @@ class Factorization:
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`."""
         queries = np.asarray(queries, np.int64)
+        refuse_unknown(self.graph, queries, k)
+        refuse_strangers(self.graph, queries)
         excluded = excluded_positions(self.graph, queries, known)
         asked = self.asking[queries - self.graph.queries.first]
         return self.index.search(asked, k=k, excluded=excluded, names=queries).moved(self.graph.candidates.first)

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from amity.graph import Adjacency, Graph, reverse, union
 from amity.index.hits import Hits
+from amity.retrieval.candidates import refuse_unknown
 from amity.retrieval.ranking import Scope, count_targets, rank_ordered
 from amity.retrieval.walks import Walk, rank_walks
 
@@ -29,7 +30,8 @@ class Recommender(Protocol):
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """The k best candidates of each query, as rows of the graph, best first.
 
-        Nobody gets itself, its train friends, or those that `known` holds in its row.
+        Nobody gets itself, its train friends, or those that `known` holds in its row. Raises `RetrievalError` for k < 1
+        and for rows that are not in the graph.
         """
         ...
 
@@ -46,8 +48,10 @@ class Popularity:
 
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`."""
+        queries = np.asarray(queries, np.int64)
+        refuse_unknown(self.graph, queries, k)
         scope = _scope(self.graph, known, self.seed)
-        return _hits(*rank_ordered(self.order, self.degrees, np.asarray(queries, np.int64), scope, k))
+        return _hits(*rank_ordered(self.order, self.degrees, queries, scope, k))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Walker:
     def search(self, queries: Int64[ndarray, "queries"], *, k: int, known: Adjacency | None = None) -> Hits:
         """See `Recommender.search`."""
         queries = np.asarray(queries, np.int64)
+        refuse_unknown(self.graph, queries, k)
         scope = _scope(self.graph, known, self.seed)
         return _hits(*rank_walks(self.walk, queries, self.masses[queries], scope, k))
 
