@@ -198,6 +198,9 @@ def test_auto_is_exact_for_few_and_for_many_reads_lists_until_it_finds_its_targe
     assert index.config.probes > 1
     with pytest.raises(IndexingError, match=r"probes \(1\)"):
         build_index(vectors, config.model_copy(update={"kind": "ivfpq"}), seed=0)
+    coarse = IndexConfig(target_recall=0.9, ivfpq=IvfpqConfig(probes=1, list_size=20, code_bytes=1, rerank=1))
+    with pytest.raises(IndexingError, match=r"Raise one of index\.ivfpq\.rerank \(1\), index\.ivfpq\.code_"):
+        build_index(vectors, coarse, seed=0)
 
 
 def test_one_candidate_and_no_queries_are_no_special_case(config):

@@ -142,7 +142,9 @@ def _harder(index: ApproximateIndex) -> ApproximateIndex | None:
 
 
 def _missed(recall: float, config: IndexConfig, kind: str) -> str:
-    dials = ", ".join(f"index.{kind}.{name} ({getattr(getattr(config, kind), name)})" for name in DIALS[kind])
+    futile = {"probes"} if config.kind == "auto" else set()  # All lists were read in the end.
+    left = [name for name in DIALS[kind] if name not in futile]
+    dials = ", ".join(f"index.{kind}.{name} ({getattr(getattr(config, kind), name)})" for name in left)
     return (
         f"The {kind} index finds {recall:.1%} of the exact lists of {config.measured_k}, and "
         f"index.target_recall asks for {config.target_recall:.1%}. Raise one of {dials}, lower the target, "
