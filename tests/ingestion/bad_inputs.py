@@ -106,6 +106,9 @@ BAD = [
     Bad("integers in the edges, text in the nodes", several(good, nodes_of(id=["a"])),
         ("edges.parquet", "integers here", "text in nodes.parquet")),
     Bad("text in one of two tables of a relation", two_tables(src=["1"], dst=["2"]), ("test.parquet", "text here")),
+    Bad("text for ids in one of two tables of nodes", described(
+        several(good, lambda d: table(d, "n0.parquet", id=[1, 2]), lambda d: table(d, "n1.parquet", id=["3"])),
+        nodes={"user": {"table": "n?.parquet"}}), ("n1.parquet", "`id`", "string here", "int64 in n0.parquet")),
     Bad("nodes whose ids are all null", people_of(id=pa.array([None] * 3, pa.int64())),
         ("every id is null",)),
     Bad("edges whose ids are all null", edges_of(src=pa.array([None], pa.int64()), dst=[1]), ("ids are null",)),

@@ -16,7 +16,7 @@ from amity.ingestion.nodes import Nodes
 from amity.ingestion.schema import BagConfig, ColumnConfig
 from amity.ingestion.sorting import PairSorter, Span, pair_keys
 from amity.ingestion.tables import Chunk, Table
-from amity.ingestion.values import check_ids, flatten, is_list, present, read_ids, read_numbers, to_ids, without_markers
+from amity.ingestion.values import check_ids, flatten, is_list, present, read_counts, read_ids, to_ids, without_markers
 from amity.ingestion.vocabulary import Ids, collect, is_text, row_finder, words
 
 
@@ -138,7 +138,8 @@ def table_bag(
         for chunk in (chunk for table in tables for chunk in table.chunks(columns, rows=rows)):
             ids = {name: read_ids(chunk, name) for name in (config.key, config.value)}
             known_chunk = chunk.with_columns(**ids).keep(present(*ids.values()))
-            counts = _counts(known_chunk, config.count) if config.count else None
+            counted = known_chunk.columns.get(config.count)
+            counts = None if counted is None else read_counts(known_chunk, config.count, counted, finite="a count")
             rows_of = find(known_chunk.columns[config.key])
             yield Entries(rows_of, known_chunk.columns[config.value], counts, chunk.num_rows - known_chunk.num_rows)
 
@@ -158,16 +159,8 @@ def _list_entries(chunk: Chunk, name: str, counted: str, markers: tuple, first: 
             position = int((amount_lengths != lengths).argmax())
             raise chunk.fault(counted, position, f"{amount_lengths[position]} counts stand beside {lengths[position]} "
                               f"values of `{name}`", "Give every value a count.")  # fmt: skip
-        counts = _counts(owners.with_columns(**{counted: amounts}), counted)
+        counts = read_counts(owners, counted, amounts, finite="a count")
     if values.null_count:
         valid = present(values)
         positions, values, counts = positions[valid], values.drop_null(), None if counts is None else counts[valid]
     return Entries(first + positions, values, counts)
-
-
-def _counts(chunk: Chunk, column: str) -> Float64[ndarray, "entries"]:
-    counts = read_numbers(chunk, column, chunk.columns[column], finite="a count")
-    if (counts < 0).any():
-        position = int((counts < 0).argmax())
-        raise chunk.fault(column, position, f"a count is {counts[position]:g}", "Counts must not be negative.")
-    return counts

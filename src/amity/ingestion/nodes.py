@@ -52,11 +52,10 @@ def read_nodes(kind: str, config: NodesConfig, tables: Sequence[Table], *, rows:
 
     Raises `DataError` where ids are of several types, or none is left.
     """
-    text = check_ids(tables[0], config.id)
-    builder = VocabularyBuilder(text=text, expected=sum(table.num_rows for table in tables))
+    builder = VocabularyBuilder(text=check_ids(tables[0], config.id), expected=sum(table.num_rows for table in tables))
     dropped, counts = [], {}
     for table in tables:
-        _check_alike(table, tables[0], config.id, text=text)
+        _check_alike(table, tables[0])
         lost, nulls = _add_table(builder, table, config.id, rows)
         dropped.append(lost)
         counts[table.name] = {"rows": table.num_rows, "null_ids": nulls, "duplicate_ids": len(lost) - nulls}
@@ -98,12 +97,7 @@ def _add_table(builder: VocabularyBuilder, table: Table, column: str, rows: int)
     return np.concatenate(lost), nulls
 
 
-def _check_alike(table: Table, first: Table, column: str, *, text: bool) -> None:
-    if check_ids(table, column) != text:
-        raise table.fault(
-            column, None, f"ids are {'integers' if text else 'text'} here and {'text' if text else 'integers'} in "
-            f"{first.name}", "Write them alike.",
-        )  # fmt: skip
+def _check_alike(table: Table, first: Table) -> None:
     for name in first.schema.names:
         if table.type_of(name) != first.type_of(name):
             raise table.fault(

@@ -96,9 +96,9 @@ def read_numbers(chunk: Chunk, column: str, values: pa.Array, *, finite: str = "
     return numbers
 
 
-def read_counts(chunk: Chunk, column: str, values: pa.Array) -> Float64[ndarray, "rows"]:
-    """Values as counts: finite numbers that are not negative, NaN where null."""
-    numbers = read_numbers(chunk, column, values)
+def read_counts(chunk: Chunk, column: str, values: pa.Array, *, finite: str = "") -> Float64[ndarray, "rows"]:
+    """Values as numbers that are not negative, NaN where null, unless that is refused as by `read_numbers`."""
+    numbers = read_numbers(chunk, column, values, finite=finite)
     if (numbers < 0).any():
         position = int((numbers < 0).argmax())
         raise chunk.fault(column, position, f"a count is {numbers[position]:g}", "Counts must not be negative.")
