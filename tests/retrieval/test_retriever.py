@@ -9,7 +9,8 @@ from amity.embedding import Embeddings
 from amity.errors import ArtifactError, ConfigError, RetrievalError
 from amity.graph import Adjacency, from_pairs
 from amity.index import HnswConfig, IndexConfig, IvfpqConfig, build_index, open_index, save_index
-from amity.retrieval import Candidates, ExpansionConfig, Retriever
+from amity.retrieval import Candidates, Retriever
+from amity.retrieval.expansion import ExpansionConfig
 from embedded import bipartite_graph, embed
 
 KINDS = {
