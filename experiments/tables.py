@@ -100,15 +100,19 @@ def duration(results: Results) -> str:
 
 def charts(results: Results) -> dict[str, str]:
     """By the name of a file: the base and the system beside the best baseline, by network and by degree."""
-    columns = {"c1": None, "c2": (BASE, f"encoder/{METRIC}"), "c0": system(results)["blended"]}
+    columns = {
+        "best baseline": ("c1", None),
+        BASE: ("c2", (BASE, f"encoder/{METRIC}")),
+        "system": ("c0", system(results)["blended"]),
+    }
     networks = [(name, [by_arm], ()) for name, by_arm in results.items()]
     degrees = [(bucket, asking(results, number), (number,)) for number, bucket in enumerate(DEGREE_BUCKETS)]
     return {
         f"{name}.svg": grouped_bars(
             [tuple(label.split("_", 1)) for label, _, _ in groups],
             [
-                Series(color, color, [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
-                for color, column in columns.items()
+                Series(title, color, [Mark(_average(some, column, buckets)) for _, some, buckets in groups])
+                for title, (color, column) in columns.items()
             ],
             sentence=f"{METRIC} of the best baseline, of {BASE} and of the system, by {name.split('-')[0]}.",
         )
@@ -122,7 +126,10 @@ def asking(results: Results, bucket: int) -> list[Mapping[str, Sequence[Found]]]
 
 
 def against_base(results: Results) -> dict[str, tuple[Column, Column]]:
-    """Every arm but the base, by its encoder alone, beside the base; and the system beside its own single task."""
+    """Every arm but the base, by its encoder alone, beside the base; and the system beside its own single task.
+
+    `sgc`, whose numbers are not learned, stands among the baselines alone.
+    """
     arms = {arm: (arm, f"encoder/{METRIC}") for arm in next(iter(results.values())) if arm != "sgc"}
     pairs = {arm: (column, arms[BASE]) for arm, column in arms.items() if arm != BASE}
     if {"system", "lightgcn"} <= arms.keys():
@@ -211,8 +218,9 @@ def gap_table(results: Results, pairs: Mapping[str, tuple[Column, Column]], buck
         name: [len(run.of(METRIC, buckets)) for run in next(iter(one.values()))] for name, one in results.items()
     }
     many = [name for name, counts in queries.items() if np.mean(counts) >= FEW]
-    means = [np.mean([samples[name][place] for name in many], axis=0) for place in range(len(pairs) if many else 0)]
-    for name, found in [*samples.items(), (f"**mean of {len(many)}**", means)]:
+    if many:
+        samples[f"**mean of {len(many)}**"] = list(np.mean([samples[name] for name in many], axis=0))
+    for name, found in samples.items():
         rows.append(f"| {name} | {' | '.join(map(interval, found))} |")
     return rows
 
@@ -222,6 +230,7 @@ def relative(
 ) -> np.ndarray:
     """The relative difference in percent: first as it is, then of bootstrap samples of seeds and of queries in them.
 
+    NaN where there is nothing to be relative to.
     Runs are paired by their seeds, and those of a seed that the other arm lacks left out. Raises `ArtifactError` where
     two of one seed were asked for other queries.
     """
@@ -240,8 +249,7 @@ def relative(
     samples = bootstrap_means_over_seeds(tables, resamples=RESAMPLES, seed=len(tables[0]), shared=shared)
     whole = [found.value for found in summarize_means(tables, samples, confidence=0.95)]
     both = np.concatenate([[whole], samples])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 100 * (both[:, 0] / both[:, 1] - 1)
+    return 100 * (both[:, 0] / np.where(both[:, 1] > 0, both[:, 1], np.nan) - 1)
 
 
 def _side_by_side(networks: Sequence[T]) -> dict[str, Sequence[T]]:
@@ -276,8 +284,8 @@ def _average(
 
 
 def interval(samples: np.ndarray, unit: str = "") -> str:
-    """What `relative` gives, with the middle 95% of its samples."""
-    if not np.isfinite(samples).all():
+    """What `relative` gives, with the middle 95% of those of its samples that are numbers."""
+    if np.isnan(samples[0]):
         return "–"
     low, high = middle(samples[1:], 0.95)
     return f"{samples[0]:+.1f}{unit} [{low:+.1f}, {high:+.1f}]"
