@@ -8,7 +8,7 @@ from amity.errors import AmityError, ArtifactError, DataError
 from amity.graph.storage import read_summary
 from amity.ingestion import IngestionConfig, ingest
 from ingestion.bad_inputs import BAD, COUNTED
-from ingestion.makers import Bad, Counted, good, table
+from ingestion.makers import Bad, Counted, good, people, table
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.claim)
@@ -55,6 +55,15 @@ def test_an_existing_directory_is_left_as_it_was(tmp_path: Path):
         ingest(tmp_path / "data", tmp_path / "graph", IngestionConfig())
     assert [path.name for path in (tmp_path / "graph").iterdir()] == ["graph.json"]
     assert (tmp_path / "graph" / "graph.json").read_text() == "precious"
+
+
+def test_tables_that_fail_leave_a_directory_in_which_they_can_be_tried_again(tmp_path: Path):
+    people(tmp_path / "data", age=[30.0, 40.0, 50.0])
+    table(tmp_path / "data", src=[1, 9], dst=[2, 1])
+    with pytest.raises(DataError, match="no user has the id 9"):
+        ingest(tmp_path / "data", tmp_path / "graph", IngestionConfig(dangling="error"))
+    assert list((tmp_path / "graph").iterdir()) == []
+    assert ingest(tmp_path / "data", tmp_path / "graph", IngestionConfig()).num_nodes == 3
 
 
 def test_a_wide_bad_table_still_gets_a_short_message(tmp_path: Path):

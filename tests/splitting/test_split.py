@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from amity.errors import SplitError
+from amity.errors import ArtifactError, SplitError
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
 from amity.splitting import SplittingConfig, assignment, check_no_leak, open_split, split_edges
@@ -137,6 +137,20 @@ def test_a_split_by_time_takes_the_latest_and_cuts_no_instant(
     ):
         assert np.sort(part.times)[::2].tolist() == by_hand.tolist()
     check_no_leak(split)
+
+
+def test_what_another_split_has_mapped_is_not_overwritten(graph, tmp_path):
+    split = split_edges(graph, EVEN, tmp_path, seed=1)
+    before = edge_set(split.train.target.adjacency)
+    with pytest.raises(ArtifactError, match="not an empty directory"):
+        split_edges(graph, EVEN, tmp_path, seed=2)
+    assert edge_set(split.train.target.adjacency) == before
+
+
+def test_a_split_that_fails_leaves_nothing(graph, tmp_path):
+    with pytest.raises(SplitError):
+        split_edges(graph, SplittingConfig(valid=1e-6), tmp_path, seed=0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_negative_and_extreme_times_are_ordered_like_others(graph, tmp_path):

@@ -7,9 +7,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from amity.errors import ArtifactError
 
 SETTLED_NS = 2_000_000_000
 """A file that was last written to so long ago shows by its times if it is written to again."""
@@ -85,6 +88,23 @@ def make_durable(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+@contextmanager
+def filling(directory: Path) -> Iterator[None]:
+    """Let a block fill an empty or new directory, and take out again what it has written where it raises.
+
+    Raises `ArtifactError` where the directory holds anything: whoever has mapped its files would lose them.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ArtifactError(f"{directory} is not an empty directory, and nothing is overwritten. Name a new one.")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for place in directory.iterdir():
+            remove(place)
+        raise
+
+
 
 
 def remove(path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from amity.errors import ArtifactError, ConfigError, DataError
+from amity.artifacts import filling
+from amity.errors import ConfigError, DataError
 from amity.graph.adjacency import Adjacency
 from amity.graph.graph import Graph, NodeKind, Relation
 from amity.graph.storage import open_adjacency, open_graph, save_graph
@@ -60,7 +61,7 @@ def _silent(table: str, done: int, total: int) -> None:
 
 
 def ingest(data: Path, directory: Path, config: IngestionConfig, *, progress: Progress = _silent) -> Graph:
-    """Read the tables of a data directory into a graph directory, which must be empty or new.
+    """Read the tables of a data directory into a graph directory, empty or new, and emptied where this fails.
 
     Tables are found by their names, or as the config or an `amity.toml` beside them describes. Rules, each counted in
     the summary (`amity.graph.storage.read_summary`): rows with a null id are dropped; of nodes with one id the first
@@ -71,12 +72,9 @@ def ingest(data: Path, directory: Path, config: IngestionConfig, *, progress: Pr
     Raises `DataError` where a table cannot be read or holds what cannot stand, `ConfigError` where the description
     is wrong, and `ArtifactError` where the directory is not empty.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ArtifactError(f"{directory} is not an empty directory, and ingestion overwrites nothing. Name a new one.")
     config = complete_config(config, data)
     layout = find_layout(data, config)
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".scratch-") as scratch:
+    with filling(directory), tempfile.TemporaryDirectory(dir=directory, prefix=".scratch-") as scratch:
         _build(_Build(directory, config, layout, Library(data, Path(scratch)), progress))
     return open_graph(directory)
 

@@ -30,7 +30,8 @@ def read_graph(data: Path | str, config: IngestionConfig | None = None, *, stora
     """Read the tables under a directory into a graph.
 
     The graph is memory-mapped: it lies under `storage`, an empty or new directory, or in a temporary one that is
-    removed when Python ends. Raises `DataError` for tables that cannot stand and `ConfigError` for settings.
+    removed when Python ends. Raises `DataError` for tables that cannot stand, `ConfigError` for settings, and
+    `ArtifactError` for a storage that holds something.
     """
     with Progress("ingest") as progress:
         return ingestion.ingest(
@@ -52,7 +53,8 @@ def split(
 ) -> Split:
     """Hold out a share `valid` and a share `test` of the edges, at random, the latest, or as the tables say.
 
-    Storage is as in `read_graph`. Raises `SplitError` where a part would be empty, `ConfigError` for impossible shares.
+    Storage is as in `read_graph`. Raises `SplitError` where a part would be empty, `ConfigError` for impossible shares,
+    and `ArtifactError` for a storage that holds something.
     """
     config = load_config(flags={"splitting": {"by": by, "valid": valid, "test": test}}).splitting
     return splitting.split_edges(graph, config, _storage(storage), seed=seed)

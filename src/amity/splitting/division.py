@@ -6,6 +6,7 @@ from pathlib import Path
 
 from numpy import ndarray
 
+from amity.artifacts import filling
 from amity.errors import SplitError
 from amity.graph import Graph, Relation
 from amity.splitting.assignment import (
@@ -29,31 +30,32 @@ def split_edges(graph: Graph, config: SplittingConfig, directory: Path, *, seed:
     Written: `relation/`, `messages/` and `supervision/` (unless they are the same), `valid/truth/`, `test/truth/`,
     `past/` (other relations, where they are cut by time) and `split.json`. Memory stays within one run of edges. What
     was written is searched for leaks before it is returned.
-    Raises `SplitError` where a part would be empty, or would leak.
+    Raises `SplitError` where a part would be empty or would leak, and `ArtifactError` where the directory is not empty.
     """
-    relation = graph.target
-    rule = make_rule(relation, config, seed=seed)
-    adjacency = relation.adjacency
-    wanted = {"relation": (TRAIN, QUIET), "valid/truth": (VALID,), "test/truth": (TEST,), "supervision": (QUIET,)}
-    if config.supervision == 1:
-        del wanted["supervision"]
-    counts = write_parts(adjacency, rule, {directory / name: parts for name, parts in wanted.items()})
-    _refuse_empty(relation, counts, config)
-    shared = len(graph.relations) == 1 and relation.undirected and config.supervision == 1
-    if not shared:
-        others = (write_past(other, rule, directory / PAST / other.name) for other in graph.relations[1:])
-        write_messages(graph.messages, (relation, *others), rule, directory / "messages")
-    cutoffs = cutoffs_of(rule, adjacency)
-    page = {
-        "messages": "relation" if shared else "messages",
-        "supervision": "relation" if config.supervision == 1 else "supervision",
-        "cutoffs": cutoffs and asdict(cutoffs),
-        "edges": dict(zip(("train", "valid", "test"), _distinct(relation, counts), strict=True)),
-    }
-    (directory / PAGE).write_text(json.dumps(page, indent=1))
-    split = open_split(directory, graph)
-    check_no_leak(split)
-    return split
+    with filling(directory):
+        relation = graph.target
+        rule = make_rule(relation, config, seed=seed)
+        adjacency = relation.adjacency
+        wanted = {"relation": (TRAIN, QUIET), "valid/truth": (VALID,), "test/truth": (TEST,), "supervision": (QUIET,)}
+        if config.supervision == 1:
+            del wanted["supervision"]
+        counts = write_parts(adjacency, rule, {directory / name: parts for name, parts in wanted.items()})
+        _refuse_empty(relation, counts, config)
+        shared = len(graph.relations) == 1 and relation.undirected and config.supervision == 1
+        if not shared:
+            others = (write_past(other, rule, directory / PAST / other.name) for other in graph.relations[1:])
+            write_messages(graph.messages, (relation, *others), rule, directory / "messages")
+        cutoffs = cutoffs_of(rule, adjacency)
+        page = {
+            "messages": "relation" if shared else "messages",
+            "supervision": "relation" if config.supervision == 1 else "supervision",
+            "cutoffs": cutoffs and asdict(cutoffs),
+            "edges": dict(zip(("train", "valid", "test"), _distinct(relation, counts), strict=True)),
+        }
+        (directory / PAGE).write_text(json.dumps(page, indent=1), encoding="utf-8")
+        split = open_split(directory, graph)
+        check_no_leak(split)
+        return split
 
 
 def _distinct(relation: Relation, counts: ndarray) -> list[int]:
