@@ -264,6 +264,8 @@ MISTAKES = {
     "no damage": (["robustness", "{path}", "--edges", "--features"], "not at all"),
     "more damage than there is": (["robustness", "{path}", "--edges", "1.5"], "less than or equal to 1"),
     "a page that is a directory": (["robustness", "{path}", "--page", "{path}"], "is a directory"),
+    "a page inside a file": (["robustness", "{path}", "--page", "{path}/config.toml/y.html"], "config.toml is a file"),
+    "a seed beyond all bounds": (["run", "{path}", "--seed", "18446744073709551616"], "less than 4294967296"),
     "an arm of no run": (["compare", "{path}", "b={path},nowhere"], "nowhere is no run of amity"),
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 import tomli_w
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError
 
 from amity.artifacts import write_atomically
 from amity.clustering import ClusteringConfig
@@ -31,7 +31,7 @@ ANY = "<name>"
 class Config(Section):
     """Every setting; an empty one is a good one."""
 
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """What all randomness hangs on: the same seed, settings and tables give the same run."""
     device: Device = "cpu"
     """Where training, embedding and exact search compute: `cuda` is one GPU. It changes what is learned by no more

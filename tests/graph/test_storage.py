@@ -1,5 +1,8 @@
 """Laws of the graph directory: what was saved is opened, and what was appended is an npy file like any other."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +50,20 @@ def test_what_was_saved_is_opened(tmp_path: Path):
     ):  # fmt: skip
         np.testing.assert_array_equal(one.indptr, other.indptr)
         np.testing.assert_array_equal(one.indices, other.indices)
+
+
+def test_letters_are_read_and_written_alike_whatever_the_locale(tmp_path: Path):
+    save_graph(everything(), tmp_path / "here")
+    script = """
+import pathlib, sys, amity.graph
+here, there = map(pathlib.Path, sys.argv[1:])
+amity.graph.save_graph(amity.graph.open_graph(here), there)
+"""
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "here", tmp_path / "there"], env=plain, check=True)
+    cities = open_graph(tmp_path / "there").kinds[0].columns[1]
+    assert isinstance(cities, Category)
+    assert cities.dictionary == ("Åbo", "Ulm")
 
 
 def test_a_text_id_with_a_colon_is_found_as_it_stands():

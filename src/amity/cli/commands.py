@@ -119,8 +119,8 @@ def robustness(
 ) -> None:
     """Show how much recall trained runs keep when their graphs lose edges or features, arm by arm."""
     set_silent(output.quiet)
-    if page is not None and page.is_dir():
-        raise ConfigError(f"The page cannot be written: {page} is a directory. Name a file: `--page FILE.html`.")
+    if page is not None:
+        _check_page(page)
     read = pipeline.damage_arms(arms, damage)
     found = summarize_robustness(read.tables, read.config)
     output.show(robustness_table(found), {**found, "runs": read.runs})
@@ -148,6 +148,14 @@ def sweep(
     output.show(trials_table(document), document)
     if not output.json:
         output.show(f"best settings: {found.config}", None)
+
+
+def _check_page(page: Path) -> None:
+    """Refuse a page that could not be written when all work is done."""
+    obstacle = next((place for place in (page, *page.parents) if place.exists()), page)
+    if obstacle.is_dir() == (obstacle == page):
+        found = "a directory" if obstacle == page else "a file"
+        raise ConfigError(f"The page cannot be written: {obstacle} is {found}. Name a new file: `--page FILE.html`.")
 
 
 def _divided(path: Path, retriever: AnyRetriever) -> DividedRetriever:

@@ -29,12 +29,12 @@ def save_graph(graph: Graph, directory: Path, *, summary: dict[str, Any] | None 
     if messages == "messages":
         save_adjacency(graph.messages, directory / messages)
     page = {"kinds": kinds, "relations": relations, "messages": messages, "summary": summary or {}}
-    (directory / PAGE).write_text(json.dumps(page, indent=1, ensure_ascii=False))
+    (directory / PAGE).write_text(json.dumps(page, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def open_graph(directory: Path) -> Graph:
     """Map a graph into memory; nothing is read until it is used."""
-    page = json.loads((directory / PAGE).read_text())
+    page = json.loads((directory / PAGE).read_text(encoding="utf-8"))
     kinds, first = [], 0
     for entry in page["kinds"]:
         kinds.append(_open_kind(entry, directory, first))
@@ -50,7 +50,7 @@ def open_graph(directory: Path) -> Graph:
 
 def read_summary(directory: Path) -> dict[str, Any]:
     """What ingestion counted: rows, repetitions, self-loops, dangling ids."""
-    return json.loads((directory / PAGE).read_text())["summary"]
+    return json.loads((directory / PAGE).read_text(encoding="utf-8"))["summary"]
 
 
 def save_adjacency(adjacency: Adjacency, directory: Path) -> None:
@@ -134,7 +134,8 @@ def _save_kind(kind: NodeKind, directory: Path, place: str) -> dict[str, Any]:
         for name, values in _arrays(column):
             _save(values, directory / place / f"column{number}.{name}.npy")
         if isinstance(column, Category | Bag):
-            (directory / place / f"column{number}.json").write_text(json.dumps(column.dictionary, ensure_ascii=False))
+            page = json.dumps(column.dictionary, ensure_ascii=False)
+            (directory / place / f"column{number}.json").write_text(page, encoding="utf-8")
         columns.append(entry)
     return {"name": kind.name, "path": place, "columns": columns}
 
@@ -154,7 +155,7 @@ def _open_column(entry: dict[str, Any], place: Path) -> Column:
         if path.exists():
             fields[name] = open_array(path)
     if "dictionary" in kind.__slots__:
-        fields["dictionary"] = tuple(json.loads((place / f"{entry['file']}.json").read_text()))
+        fields["dictionary"] = tuple(json.loads((place / f"{entry['file']}.json").read_text(encoding="utf-8")))
     return kind(**fields)
 
 

@@ -204,7 +204,7 @@ def _read_page(path: Path, kind: type[AnyPage]) -> AnyPage:
     if not path.is_file():
         raise _refuse(path, "it is not there")
     try:
-        page = json.loads(path.read_text())
+        page = json.loads(path.read_text(encoding="utf-8"))
         expected = page.pop("sha256")
         whole = expected == _page_sha256(page)
         parsed = kind.model_validate(page)
@@ -216,7 +216,7 @@ def _read_page(path: Path, kind: type[AnyPage]) -> AnyPage:
 
 
 def _write_page(page: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps({**page, "sha256": _page_sha256(page)}, indent=1))
+    path.write_text(json.dumps({**page, "sha256": _page_sha256(page)}, indent=1), encoding="utf-8")
 
 
 def _page_sha256(page: dict[str, Any]) -> str:

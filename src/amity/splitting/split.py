@@ -61,7 +61,7 @@ class Split:
 
 def open_split(directory: Path, graph: Graph) -> Split:
     """Map a split of that graph into memory; nothing is read until it is used."""
-    page = json.loads((directory / PAGE).read_text())
+    page = json.loads((directory / PAGE).read_text(encoding="utf-8"))
     target = graph.target
     relation = open_adjacency(directory / "relation")
     train = Relation(target.name, target.source, target.target, undirected=target.undirected, adjacency=relation)
