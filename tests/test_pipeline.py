@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pytest
 
 import tiny
 from amity import pipeline
+from amity.artifacts import Run
 from amity.config import Config, load_config
 from amity.embedding import embed_graph
 from amity.errors import AmityError, ArtifactError, ConfigError, DataError, TrainingError
 from amity.pipeline import stages
 from amity.pipeline.learning import learn
+from amity.pipeline.running import bring_up_to_date, prepare
 from amity.pipeline.spectral import SHARES
 from amity.training import Journal
 
@@ -139,6 +142,38 @@ def test_a_demo_of_another_size_is_refused_where_one_lies(tmp_path: Path, monkey
     with pytest.raises(ConfigError, match="network of 120 people, but 100"):
         pipeline.demo(tmp_path, people=120)
     assert (tmp_path / "data" / "edges.parquet").read_bytes() == before
+
+
+def test_a_torn_network_of_a_demo_is_refused(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "nodes.parquet").write_bytes(b"torn")
+    with pytest.raises(DataError, match=r"nodes\.parquet cannot be read as Parquet"):
+        pipeline.demo(tmp_path, people=100)
+
+
+def link_folder(tables: Path, elsewhere: Path) -> None:
+    (tables / "edges").symlink_to(elsewhere)
+    (tables / "amity.toml").write_text('[ingestion.edges.friend]\ntable = "edges/edges.parquet"\n')
+
+
+def name_outside(tables: Path, elsewhere: Path) -> None:
+    (tables / "amity.toml").write_text(f'[ingestion.edges.friend]\ntable = "../{elsewhere.name}/edges.parquet"\n')
+
+
+@pytest.mark.parametrize("reach", [link_folder, name_outside])
+def test_a_changed_table_that_lies_elsewhere_is_read_again(tmp_path: Path, reach: Callable[[Path, Path], None]):
+    tables, elsewhere = tiny.write_tables(tmp_path / "tables"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tables / "edges.parquet").rename(elsewhere / "edges.parquet")
+    (tables / "notes.parquet").symlink_to("nowhere")
+    reach(tables, elsewhere)
+    with Run(tmp_path / "run", write=True) as run:
+        for changed in (False, True):
+            if changed:
+                tiny.write_tables(elsewhere, seed=1)
+            for made in (True, False):
+                work = prepare(run, tables, settings())
+                assert bring_up_to_date(work, stages.STAGES["ingest"]).made == made
 
 
 def test_another_version_of_amity_redoes_a_run(path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,9 +11,11 @@ import torch
 import amity
 import tiny
 from amity import pipeline
+from amity.artifacts import Run
 from amity.config import Config, load_config, merge
 from amity.encoder import Division
 from amity.errors import AmityError, ArtifactError, ConfigError
+from amity.pipeline.running import bring_up_to_date, prepare
 from amity.retrieval import DividedRetriever
 
 BY_GROUP = {"clustering": {"by": "column", "column": "group", "smallest": 5}}
@@ -120,6 +122,20 @@ def test_another_runs_embeddings_divide_where_its_split_is_the_same(finished: Pa
     for stage in ("ingest", "split", "cluster"):
         pipeline.run_stage(tmp_path / "run", stage, data if stage == "ingest" else None, config=config)
     assert pipeline.open_run(tmp_path / "run", until="cluster").clusters().sizes().tolist() == [30] * 5
+
+
+def test_clusters_of_another_run_are_made_again_when_its_embeddings_are(finished: Path, data: Path, tmp_path: Path):
+    other = Path(shutil.copytree(finished, tmp_path / "other"))
+    config = settings({"clustering": {"by": "run", "run": str(other), "count": 5}})
+    with Run(tmp_path / "run", write=True) as run:
+        work = prepare(run, data, config)
+        for stage in ("ingest", "split", "cluster"):
+            assert bring_up_to_date(work, pipeline.STAGES[stage]).made
+        assert not bring_up_to_date(work, pipeline.STAGES["cluster"]).made
+        pipeline.run_stage(other, "embed", config=settings({"embedding": {"precision": "half"}}))
+        assert bring_up_to_date(work, pipeline.STAGES["cluster"]).made
+        shutil.rmtree(other)
+        assert not bring_up_to_date(work, pipeline.STAGES["cluster"]).made
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"splitting": {"test": 0.2}}])

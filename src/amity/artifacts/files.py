@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,15 +48,13 @@ def seal(directory: Path) -> dict[str, File]:
     return files
 
 
-def files_under(directory: Path, *, suffixes: tuple[str, ...] = ()) -> list[str]:
-    """The files under a directory by their relative path, sorted; only those of some suffixes, where any is named."""
-    found = (path for path in directory.rglob("*") if not path.is_dir())
-    return sorted(path.relative_to(directory).as_posix() for path in found if not suffixes or path.suffix in suffixes)
+def files_under(directory: Path) -> list[str]:
+    """The files under a directory by their relative path, sorted."""
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir())
 
 
-def fingerprint(directory: Path, *, suffixes: tuple[str, ...]) -> str:
-    """One hash over the names and contents of the files under a directory that have one of the suffixes."""
-    places = files_under(directory, suffixes=suffixes)
+def fingerprint(directory: Path, places: Sequence[str]) -> str:
+    """One hash over the names and contents of some files, named by their path from a directory."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return digest(dict(zip(places, pool.map(lambda place: sha256(directory / place), places), strict=True)))
 
@@ -88,6 +86,8 @@ def make_durable(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
 @contextmanager
 def filling(directory: Path) -> Iterator[None]:
     """Let a block fill an empty or new directory, and take out again what it has written where it raises.
@@ -103,8 +103,6 @@ def filling(directory: Path) -> Iterator[None]:
         for place in directory.iterdir():
             remove(place)
         raise
-
-
 
 
 def remove(path: Path) -> None:

@@ -43,8 +43,8 @@ class ClusteringConfig(Section):
     column: str = ""
     """The candidates' column to divide by: a category, a number taken as one, or a bag, whose first value counts."""
     run: str = ""
-    """The directory of the run whose embeddings are divided; its split must be this one. Where it is trained again, the
-    clusters stay until `amity cluster` is asked for."""
+    """The directory of the run whose embeddings are divided; its split must be this one. Where its embeddings are
+    made again, so are the clusters."""
     word2vec: Word2VecConfig = Word2VecConfig()
     """Vectors of what stands together in histories."""
     communities: CommunitiesConfig = CommunitiesConfig()

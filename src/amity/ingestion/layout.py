@@ -9,7 +9,7 @@ import pyarrow.types as kinds
 from amity.errors import ConfigError, DataError
 from amity.graph.adjacency import PARTS
 from amity.ingestion.edges import EdgeTable, end_kinds, open_edges
-from amity.ingestion.schema import NAME, EdgesConfig, IngestionConfig, NodesConfig, nearest
+from amity.ingestion.schema import NAME, PAGE, EdgesConfig, IngestionConfig, NodesConfig, complete_config, nearest
 from amity.ingestion.tables import SUFFIXES, Table, find_tables, list_tables, open_table
 
 
@@ -58,10 +58,28 @@ def find_layout(data: Path, config: IngestionConfig) -> Layout:
     return Layout({kind: _nodes_of(data, kind, config, alone=len(ordered) == 1) for kind in ordered}, dict(edges))
 
 
+def name_files(data: Path, config: IngestionConfig) -> list[str]:
+    """The files that ingestion opens, by their path from the directory, wherever they lie; raises what it raises.
+
+    What is no file is left out: ingestion refuses that when it comes to it.
+    """
+    layout = find_layout(data, complete_config(config, data))
+    patterns = [kind.table for kind in layout.nodes.values() if kind.table]
+    patterns += [bag.table for kind in layout.nodes.values() for bag in kind.bags.values()]
+    patterns += [table for edges in layout.edges.values() for table in tables_of(edges).values()]
+    names = {PAGE}.union(*(find_tables(data, pattern) for pattern in patterns))
+    return sorted(name for name in names if (data / name).is_file())
+
+
+def tables_of(edges: EdgesConfig) -> dict[str, str]:
+    """The tables of a relation, or patterns of them, by part; one that holds all parts has no name."""
+    return {**edges.tables} or {"": edges.table}
+
+
 def open_relation(library: Library, config: EdgesConfig) -> list[EdgeTable]:
     """Open the tables of a relation; `DataError` where they do not tell alike what an edge carries."""
     opened = []
-    for part, pattern in (config.tables or {"": config.table}).items():
+    for part, pattern in tables_of(config).items():
         number = PARTS.index(part) if part else -1
         opened += [open_edges(table, config, number) for table in library.open(pattern)]
     for edges in opened[1:]:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from amity.artifacts import Run, remove
 from amity.config import load_config
 from amity.errors import ConfigError
 from amity.ingestion.synthetic import synthesize
+from amity.ingestion.tables import open_table
 from amity.pipeline.running import Done, run
 
 FRIENDS = 20
@@ -19,7 +18,8 @@ STEPS = 600
 def demo(path: Path | str, *, people: int = 3000, seed: int = 0) -> dict[str, Done]:
     """Synthesize a network of so many people under `path`/data, unless it is there, and run every stage on it.
 
-    Raises `ConfigError` where there are too few people, or where another network lies there already.
+    Raises `ConfigError` where there are too few people, or where another network lies there already, `DataError` where
+    a torn one does.
     """
     with Run(Path(path), write=True):
         data = Path(path) / "data"
@@ -35,7 +35,7 @@ def demo(path: Path | str, *, people: int = 3000, seed: int = 0) -> dict[str, Do
 
 def _refuse_another(data: Path, people: int) -> None:
     nodes = data / "nodes.parquet"
-    found = pq.read_metadata(nodes).num_rows if nodes.is_file() else 0
+    found = open_table(data, nodes.name, data).num_rows if nodes.is_file() else 0
     if found != people:
         raise ConfigError(
             f"{data} does not hold the demo's network of {people:,} people, but {found:,}. Name another directory: "

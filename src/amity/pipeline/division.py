@@ -7,6 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from amity.artifacts import Run
+from amity.artifacts.run import MANIFEST
 from amity.clustering import ClusteringConfig
 from amity.config import Config
 from amity.embedding.spectral import find_leading
@@ -32,6 +33,15 @@ def vectors_to_divide(split: Split, config: ClusteringConfig) -> Float[ndarray, 
     if config.by == "run":
         return _learned(graph, Path(config.run))[graph.candidates.rows]
     return None
+
+
+def other_inputs(config: ClusteringConfig) -> dict[str, str]:
+    """What clusters are made of beside artifacts of their own run: the embeddings of another, where it is at hand."""
+    path = Path(config.run)
+    if config.by != "run" or not (path / MANIFEST).is_file():
+        return {}
+    made = Run(path, write=False).stages.get("embed")
+    return {} if made is None else {f"run {path}": made.digest}
 
 
 def _learned(graph: Graph, path: Path) -> Float[ndarray, "nodes dim"]:

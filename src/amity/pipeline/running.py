@@ -10,14 +10,12 @@ from amity import __version__
 from amity.artifacts import Record, Run, fingerprint, remove, write_atomically
 from amity.config import Config, load_config, save_config
 from amity.errors import AmityError, ConfigError, DataError
-from amity.ingestion.tables import SUFFIXES
+from amity.ingestion import name_files
 from amity.log import say
 from amity.pipeline.stages import STAGES, Stage, make, obstacle, require
 from amity.pipeline.work import Work
 
 CONFIG = "config.toml"
-TABLES = (*SUFFIXES, ".toml")
-"""What counts as input among the files of a data directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,8 @@ def prepare(opened: Run, data: Path | str | None, config: Config) -> Work:
     noted = opened.noted("data")
     if noted is None or not Path(noted).is_dir():
         return Work(opened, config)
-    return Work(opened, config, Path(noted), fingerprint(Path(noted), suffixes=TABLES))
+    tables = Path(noted)
+    return Work(opened, config, tables, fingerprint(tables, name_files(tables, config.ingestion)))
 
 
 def bring_up_to_date(work: Work, stage: Stage) -> Done:

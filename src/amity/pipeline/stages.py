@@ -18,6 +18,7 @@ from amity.graph.storage import read_summary
 from amity.index import save_divided, save_index
 from amity.log import say
 from amity.pipeline import verbs
+from amity.pipeline.division import other_inputs
 from amity.pipeline.learning import learn
 from amity.pipeline.reporting import evaluate_lists
 from amity.pipeline.spectral import settle_spectral
@@ -242,6 +243,8 @@ def _inputs(work: Work, stage: Stage) -> dict[str, str]:
     """The digest of each input, as it lies there now; that of tables which are not at hand is taken on trust."""
     records = work.run.stages
     inputs = {source: records[source].digest if source in records else "" for source in stage.reads if source != "data"}
+    if stage.name == "cluster":
+        inputs |= other_inputs(work.config.clustering)
     return {**inputs, "data": work.tables} if "data" in stage.reads and work.tables else inputs
 
 
