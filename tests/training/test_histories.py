@@ -269,3 +269,23 @@ def test_the_binary_loss_in_clusters_is_refused(split: Split):
     one = replace(recipe("bce"), clusters=Clusters((np.arange(ITEMS) % 3).astype(np.int32), tuple("abc")))
     with pytest.raises(ConfigError, match="The binary loss knows no clusters"):
         train_model(split, one, seed=1, validate=rising())
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+@pytest.mark.parametrize(
+    ("sampling", "weight", "named"),
+    [
+        ({"negatives": 0}, 1, r"`sampling\.negatives` is 0"),
+        ({"duplicates": True}, 1, r"`sampling\.duplicates` is true"),
+        ({"clusters_per_step": 2}, 1, r"`sampling\.clusters_per_step` is 2"),
+        ({}, 0, r"`objectives\.retrieval\.weight`"),
+    ],
+)
+def test_settings_that_would_teach_histories_nothing_are_refused(
+    split: Split, loss: str, sampling: dict, weight: float, named: str
+):
+    whole = recipe(loss, sampling=sampling)
+    retrieval = whole.objectives.retrieval.model_copy(update={"weight": weight})
+    one = replace(whole, objectives=whole.objectives.model_copy(update={"retrieval": retrieval}))
+    with pytest.raises(ConfigError, match=named):
+        train_model(split, one, seed=1, validate=rising())

@@ -103,15 +103,11 @@ class HistoryMaker:
         seed: int,
         one_cluster: bool = False,
     ) -> "HistoryMaker":
-        """Order the train edges; raises `ConfigError` where they have no order, or a step is to be of some clusters.
+        """Order the train edges; raises `ConfigError` where they have no order, or settings ask for what they lack.
 
         Without clusters there is one, which holds all candidates.
         """
-        if config.clusters_per_step:
-            raise ConfigError(
-                f"A history learns of all clusters that its items lie in, but `sampling.clusters_per_step` is "
-                f'{config.clusters_per_step}. Set it to 0, or `encoder.kind` to "graph".'
-            )
+        _check(config)
         histories, candidates = histories_of(split.train), split.train.candidates
         rows = range(candidates.first, candidates.first + candidates.count)
         locality = Locality.of(clusters or undivided(len(rows)), rows, share=config.global_share)
@@ -194,6 +190,24 @@ def histories_before(split: Split, held_out: HeldOut) -> Histories:
             "foretell them. The split was altered: split again."
         )
     return histories
+
+
+def _check(config: SamplingConfig) -> None:
+    if config.clusters_per_step:
+        raise ConfigError(
+            f"A history learns of all clusters that its items lie in, but `sampling.clusters_per_step` is "
+            f'{config.clusters_per_step}. Set it to 0, or `encoder.kind` to "graph".'
+        )
+    if config.duplicates:
+        raise ConfigError(
+            "A duplicate is a node without its neighbours (`sampling.duplicates` is true), and histories know of none. "
+            'Turn duplicates off, or set `encoder.kind` to "graph".'
+        )
+    if not config.negatives:
+        raise ConfigError(
+            "A history learns to tell what comes next from other candidates, but none are drawn (`sampling.negatives` "
+            "is 0). Draw some hundreds."
+        )
 
 
 def _no_histories(graph: Graph) -> str:

@@ -21,9 +21,14 @@ def start(split: Split, recipe: Recipe, *, seed: int, device: torch.device | str
     """An untrained model on a device, drawn on the CPU whatever the device is, and its optimizers.
 
     Retrieval and intent are all that it is trained for: the other objectives look at neighbourhoods. Raises
-    `ConfigError` for clusters under a loss that knows none.
+    `ConfigError` without retrieval, and for clusters under a loss that knows none.
     """
     objectives, division = recipe.objectives, recipe.division
+    if not objectives.retrieval.weight:
+        raise ConfigError(
+            "Histories are read for retrieval, and its weight is 0 (`objectives.retrieval.weight`). Give it one above "
+            '0, or set `encoder.kind` to "graph".'
+        )
     if division.clusters > 1 and objectives.retrieval.loss == "bce":
         raise ConfigError(
             f'The binary loss knows no clusters (`objectives.retrieval.loss` is "bce"), and there are '
