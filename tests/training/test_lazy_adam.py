@@ -65,3 +65,14 @@ def test_a_table_without_a_gradient_stays():
 def test_on_a_gpu_torch_moves_the_rows():
     modules = nn.ModuleDict({"table": nn.Embedding(5, 2, sparse=True)}).to("cuda")
     assert isinstance(make_optimizers(modules, learning_rate=0.1, weight_decay=0)[-1], optim.SparseAdam)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_weights_decay_and_vectors_of_ids_do_not(sparse: bool):
+    modules = nn.ModuleDict({"ids": nn.Embedding(4, 2, sparse=sparse), "map": nn.Linear(2, 2, bias=False)})
+    before = {name: value.clone() for name, value in modules.state_dict().items()}
+    (0.0 * modules["map"](modules["ids"](torch.arange(4)))).sum().backward()
+    for optimizer in make_optimizers(modules, learning_rate=0.1, weight_decay=0.5):
+        optimizer.step()
+    torch.testing.assert_close(modules["ids"].weight, before["ids.weight"])
+    torch.testing.assert_close(modules["map"].weight, 0.95 * before["map.weight"])
