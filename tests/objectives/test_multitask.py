@@ -92,6 +92,13 @@ def test_without_features_or_a_second_layer_there_is_nothing_to_restore(graph, m
             losses_of(bare, alone)
 
 
+def test_what_would_learn_nothing_is_refused_by_its_settings_as_they_stand(graph, make_stage):
+    off = {name: {"weight": 0} for name in ("retrieval", "cca_ssg")} | {"graphmae": {"weight": 0.25}}
+    shallow = make_stage(graph, EncoderConfig(dim=8, layers=1))
+    with pytest.raises(ConfigError, match=r"graphmae\.weight = 0\.25.*; intent takes candidates that are divided"):
+        losses_of(shallow, ObjectivesConfig.model_validate(off))
+
+
 def test_objectives_that_are_all_off_are_refused(stage):
     off = {name: {"weight": 0} for name in ObjectivesConfig().weights()}
     with pytest.raises(ConfigError, match=r"nothing to train for: objectives\.retrieval\.weight = 0"):

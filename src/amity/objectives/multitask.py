@@ -27,7 +27,7 @@ from amity.section import Section
 
 ALWAYS = (MAIN, "intent")
 """Objectives that cost little beyond the retrieval pass, and are computed at every step."""
-NEEDS = {"graphmae": "features and two layers"}
+NEEDS = {"intent": "candidates that are divided", "graphmae": "features and two layers"}
 """Without what objectives are off, whatever their weight."""
 
 
@@ -176,6 +176,7 @@ def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> Gradient:
 
 
 def _nothing_to_learn(config: ObjectivesConfig) -> str:
-    found = ", ".join(f"objectives.{name}.weight = {weight:g}" for name, weight in config.weights().items())
-    off = "".join(f"; {name} takes {needs}" for name, needs in NEEDS.items() if getattr(config, name).weight)
+    weights = {name: getattr(config, name).weight for name in config.weights()}
+    found = ", ".join(f"objectives.{name}.weight = {weight:g}" for name, weight in weights.items())
+    off = "".join(f"; {name} takes {needs}" for name, needs in NEEDS.items() if weights[name])
     return f"There is nothing to train for: {found}{off}. Give an objective a weight above 0, best `retrieval`."
