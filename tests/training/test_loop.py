@@ -255,6 +255,29 @@ def test_a_checkpoint_of_other_supervision_is_not_taken_up(
     assert_same(resumed, parameters(train_model(turned, often, seed=1, validate=by_norm)))
 
 
+def moved(split: Split) -> Split:
+    """Everybody is elsewhere, and every town has as many people as before."""
+    (users,) = split.train.kinds
+    (town,) = users.columns
+    assert isinstance(town, Category)
+    people = replace(users, columns=(replace(town, codes=town.codes[::-1].copy()),))
+    return replace(split, train=replace(split.train, kinds=(people,)))
+
+
+def judged_otherwise(split: Split) -> Split:
+    return replace(split, valid=replace(split.valid, truth=split.test.truth))
+
+
+@pytest.mark.parametrize("change", [moved, judged_otherwise])
+def test_a_checkpoint_of_other_features_or_another_validation_part_is_not_taken_up(
+    split: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Split], Split]
+):
+    journal, often = Journal(tmp_path / "checkpoint", tmp_path / "log.jsonl"), recipe(checkpoint_every_s=1e-9)
+    train_model(split, often, seed=1, validate=by_norm, journal=journal)
+    train_model(change(split), often, seed=1, validate=by_norm, journal=journal)
+    assert "training starts anew" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_other_clusters_is_not_taken_up(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -135,7 +135,7 @@ def _note(found: dict[str, Any], standing: Standing) -> str:
 
 
 def _fingerprint(split: Split, model: Model, recipe: Recipe, seed: int) -> str:
-    """What is being trained: settings, seed, what was fitted on the features, clusters, every edge and its order."""
+    """What is being trained: settings, seed, what was fitted on the features, clusters, and what is learned from."""
     records = (recipe.sampling, recipe.encoder, recipe.objectives, recipe.training, model.transform)
     digest = sha256(json.dumps([seed, *(record.model_dump(mode="json") for record in records)]).encode())
     if recipe.clusters is not None:
