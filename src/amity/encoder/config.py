@@ -30,7 +30,7 @@ class EncoderConfig(Section):
 
     kind: Literal["graph", "sequence"] = "graph"
     """Whether nodes hear from their neighbours, or those who ask are told by their histories in the order of time
-    (SASRec); of this section the latter reads `dim`, `output`, `popularity` and `sequence` alone."""
+    (SASRec); of this section the latter reads `dim`, `output`, `popularity`, `prompts` and `sequence` alone."""
     layer: Literal["gat", "sage", "lightgcn"] = "lightgcn"
     """How neighbours are heard: attention, a mean, or LightGCN's sum without parameters."""
     dim: PositiveInt = 128

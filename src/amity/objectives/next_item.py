@@ -46,7 +46,7 @@ class NextItem(nn.Module):
         return found
 
     def _unprompted(self, encoder: SequenceEncoder, batch: HistoryBatch) -> tuple[Tensor, Tensor]:
-        """Codes that know of no cluster, at places of some histories, and the clusters of all that follows there.
+        """Codes that know of no cluster, at the drawn places of some histories, and the clusters of what follows there.
 
         A prompt would tell them what they are to foretell; a pass of their own for all histories would cost too much.
         """

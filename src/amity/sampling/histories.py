@@ -63,7 +63,8 @@ class HistoryBatch:
     """For a target in each cluster, log of how often each column is drawn, for logQ: infinite where it is not compared
     with the column. One row where the candidates are not divided."""
     clusters: Int64[ndarray, "histories length"]
-    """The cluster of what follows each place, whether or not it is learned there; -1 where nothing does."""
+    """The cluster of what follows each place of the share that is drawn, in whichever cluster the history learns; -1
+    at all others."""
     prompted: Int64[ndarray, "histories"]
     """The cluster in which each history learns, where that is one alone; else 0."""
 
