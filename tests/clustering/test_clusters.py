@@ -77,6 +77,10 @@ def test_the_file_names_the_cluster_of_each_raw_id(tmp_path: Path):
         lambda table: table.set_column(1, "cluster", pa.array([2, 0, 1, 0, 2, None], pa.int32())),
         lambda table: table.set_column(1, "cluster", pa.array([2, 0, 1, 0, 2, 0], pa.int32())),
         lambda table: table.set_column(2, "name", pa.array(["a", "b", "a", "b", "a", "a"])),
+        lambda table: table.set_column(1, "cluster", pa.array([[0]] * 6)),
+        lambda table: table.set_column(1, "cluster", pa.array([{"of": 0}] * 6)),
+        lambda table: table.set_column(2, "name", pa.array([["a"]] * 6)),
+        lambda table: table.set_column(2, "name", pa.array([{"of": "a"}] * 6)),
         lambda table: table.drop_columns("cluster"),
     ],
 )

@@ -257,7 +257,8 @@ def test_movies_are_divided_by_the_first_of_their_genres(shared_data: Path, tmp_
         ({"by": "column", "column": "xyz"}, "There are: color, portrait"),
         ({"by": "column", "column": "portrait"}, "is a vector"),
         ({"by": "eigenvectors", "count": 201}, "201 clusters were asked for, and only 200 of 200"),
-        ({"by": "communities", "smallest": 1000}, "By communities no group has"),
+        ({"by": "communities", "smallest": 1000, "column": "color"}, "By communities no group has"),
+        ({"by": "column", "smallest": 1000, "column": "color"}, "By color no group has"),
     ],
 )
 def test_what_cannot_be_divided_so_is_said_in_one_paragraph(settings: dict, found: str):

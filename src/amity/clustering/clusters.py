@@ -65,8 +65,8 @@ def open_clusters(path: Path, kind: NodeKind) -> Clusters:
     try:
         table = pq.read_table(path, columns=list(COLUMNS), read_dictionary=["name"]).combine_chunks()
         ids, of, names = (table[name].combine_chunks() for name in COLUMNS)
-        of = of.cast(pa.int32(), safe=True).to_numpy(zero_copy_only=False)
-    except (OSError, KeyError, ValueError) as error:
+        of, names = of.cast(pa.int32(), safe=True).to_numpy(zero_copy_only=False), names.cast(pa.string())
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise _refuse(path, f"it cannot be read as a table of {', '.join(COLUMNS)} ({error})") from error
     if not ids.equals(_raw_ids(kind.vocabulary)):
         raise _refuse(path, f"its {len(ids):,} ids are not those of the {kind.count:,} candidates, each once, in order")
@@ -75,7 +75,7 @@ def open_clusters(path: Path, kind: NodeKind) -> Clusters:
         raise _refuse(path, f"its clusters are {numbers[:10].tolist()}, and not counted from 0")
     called = tuple(names.take(pa.array(members)).to_pylist())
     expected = pa.array(called, pa.string()).take(pa.array(of))
-    if len(set(called)) != len(called) or not names.cast(pa.string()).equals(expected):
+    if len(set(called)) != len(called) or not names.equals(expected):
         raise _refuse(path, "a cluster has several names in it, or a name several clusters")
     return Clusters(of, called)
 

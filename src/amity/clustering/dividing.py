@@ -120,8 +120,9 @@ def _merge_small(groups: Integer[ndarray, "candidates"], names: Sequence[str], c
     """Groups as clusters; those of fewer members than `smallest` become one."""
     sizes = np.bincount(groups, minlength=len(names))
     if sizes.max(initial=0) < config.smallest:
+        by = config.column if config.by == "column" else config.by
         raise ConfigError(
-            f"By {config.column or config.by} no group has `clustering.smallest` ({config.smallest}) members: the "
+            f"By {by} no group has `clustering.smallest` ({config.smallest}) members: the "
             f"largest has {sizes.max(initial=0)}. Lower it, or divide by something else."
         )
     merged = np.where(sizes < config.smallest, len(names), np.arange(len(names)))
