@@ -18,11 +18,12 @@ def deterministic(device: torch.device | str = "cpu") -> Iterator[None]:
     New memory is not filled first, which torch does under this rule, since nothing here reads what was not written.
     On a GPU nothing is forbidden: there sums by atomic additions have no substitute that is as fast.
     """
-    before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    mode, filled = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(mode=torch.device(device).type == "cpu")
     settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before[0])
-        settings.fill_uninitialized_memory = before[1]
+        torch.use_deterministic_algorithms(mode=mode, warn_only=warn_only)
+        settings.fill_uninitialized_memory = filled
