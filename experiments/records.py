@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from amity import __version__
 from amity.artifacts import write_atomically
-from amity.config import Config, merge
+from amity.config import Config
 from amity.evaluation import read_per_query
 from amity.evaluation.comparison import IDENTITY
 from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
@@ -81,12 +82,13 @@ def read_record(record: Path) -> Found:
 
 def stands(record: Path, config: Config) -> bool:
     """Whether there is a record, of a run with these settings."""
-    return record.exists() and with_defaults(_about(record)["settings"]) == config.model_dump(mode="json")
-
-
-def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, and the defaults of today where they say nothing."""
-    return merge(Config().model_dump(mode="json"), settings)
+    if not record.exists():
+        return False
+    try:
+        recorded = Config.model_validate(_about(record)["settings"])
+    except ValidationError:
+        return False
+    return recorded.model_dump(mode="json") == config.model_dump(mode="json")
 
 
 def refuse_none(results: Mapping[str, Any], records: Path) -> None:

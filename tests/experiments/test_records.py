@@ -83,6 +83,14 @@ def test_a_setting_that_did_not_exist_counts_as_its_default(kept: Kept, tmp_path
     assert not stands(old, load_config(flags=merge(kept.config.model_dump(), {"embedding": {"message_pass": 0.25}})))
 
 
+def test_the_same_holds_of_settings_of_a_table_by_its_name(kept: Kept, tmp_path: Path):
+    described = load_config(flags=merge(kept.config.model_dump(), {"ingestion": {"nodes": {"user": {"id": "person"}}}}))
+    one = replace(kept, config=described)
+    old = rewritten(one, tmp_path / "old.parquet", lambda config: config["ingestion"]["nodes"]["user"].pop("missing"))
+    assert stands(old, described)
+    assert not stands(old, kept.config)
+
+
 def test_a_setting_that_is_gone_unseats_a_record(kept: Kept, tmp_path: Path):
     old = rewritten(kept, tmp_path / "old.parquet", lambda config: config["embedding"].update(gone=1))
     assert not stands(old, kept.config)
