@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from records import Found, read_record, refuse_none
+from records import Found, read_record, refuse_none, refuse_part
 from running import Places, bring_up_to_date, has_record
 from tables import Results, head, interval, relative
 
@@ -131,7 +131,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kept", action="store_true", help="train nothing: take what has a record")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "DIVIDE.md")
-    return parser.parse_args()
+    given = parser.parse_args()
+    refuse_part(parser, given)
+    return given
 
 
 def settings(kind: str, name: str, arm: str, seed: int) -> Config:

@@ -14,7 +14,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from records import Found, read_record
+from records import Found, read_record, refuse_part
 from running import Places, Run, bring_up_to_date, has_record
 from table import NETWORKS as KNOWN
 from table import WHOLE, settings
@@ -51,15 +51,7 @@ LEVERS = (
 
 def main() -> None:
     """Bring the runs up to date, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those of the table lie, and these")
-    parser.add_argument("--records", type=Path, default=HERE / "records" / "levers", help="what runs found")
-    parser.add_argument("--networks", nargs="+", choices=KNOWN, default=NETWORKS)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
-    parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")
-    given = parser.parse_args()
+    given = arguments()
     results: dict[str, dict[str, list[Found]]] = {}
     log.set_silent(True)
     places = Places(given.data, given.runs / "levers", given.records)
@@ -72,6 +64,21 @@ def main() -> None:
             for lever, run in zip(LEVERS, of_seed, strict=True):
                 results.setdefault(name, {}).setdefault(lever, []).append(read_record(run.record))
             given.page.write_text(page(results), encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder of the data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those of the table lie, and these")
+    parser.add_argument("--records", type=Path, default=HERE / "records" / "levers", help="what runs found")
+    parser.add_argument("--networks", nargs="+", choices=KNOWN, default=NETWORKS)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
+    parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")
+    given = parser.parse_args()
+    refuse_part(parser, given)
+    return given
 
 
 def prepare(run: Run, trained: Path, *, name: str, seed: int) -> None:

@@ -8,6 +8,7 @@ Neither the data nor the code is looked at: where these change what a run finds,
 
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -89,6 +90,14 @@ def stands(record: Path, config: Config) -> bool:
     except ValidationError:
         return False
     return recorded.model_dump(mode="json") == config.model_dump(mode="json")
+
+
+def refuse_part(parser: ArgumentParser, given: Namespace) -> None:
+    """Where a part of the tables would take the place of the published page, say so, and end with exit code 2."""
+    place = parser.get_default("page")
+    whole = all(getattr(given, name, None) == parser.get_default(name) for name in ("networks", "arms", "seeds"))
+    if given.page.resolve() == place.resolve() and not whole:
+        parser.error(f"{place.name} holds the whole table; say where the page of a part is to go: --page FILE")
 
 
 def refuse_none(results: Mapping[str, Any], records: Path) -> None:

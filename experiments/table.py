@@ -18,7 +18,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from records import Found, read_record, refuse_none
+from records import Found, read_record, refuse_none, refuse_part
 from running import Places, bring_up_to_date, has_record
 from tables import BASE, BESIDE, METRICS, Results, charts, page
 
@@ -89,8 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
-    if given.page == PAGE and (given.networks, given.arms, given.seeds) != (list(NETWORKS), CHOSEN, None):
-        parser.error(f"{PAGE.name} holds the whole table; say where the page of a part is to go: --page FILE")
+    refuse_part(parser, given)
     return given
 
 

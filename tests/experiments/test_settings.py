@@ -9,6 +9,18 @@ def test_the_settings_of_every_arm_can_stand(arm: str):
     assert table.settings("fb100_reed", arm, 3).seed == 3
 
 
+@pytest.mark.parametrize("part", [["--networks", "fb100_cornell"], ["--seeds", "1"]])
+@pytest.mark.parametrize(("module", "page"), [(table, "RESULTS"), (divide, "DIVIDE"), (levers, "LEVERS")])
+def test_no_part_takes_the_place_of_a_published_page(module, page: str, part: list[str], monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["", "data", *part])
+    with pytest.raises(SystemExit, match="2"):
+        module.arguments()
+    assert f"{page}.md holds the whole table" in " ".join(capsys.readouterr().err.split())
+    for given in (["data"], ["data", *part, "--page", str(tmp_path / "part.md")]):
+        monkeypatch.setattr("sys.argv", ["", *given])
+        module.arguments()
+
+
 @pytest.mark.parametrize("lever", levers.LEVERS)
 def test_the_settings_of_every_lever_can_stand(lever: str):
     config = levers.under(table.settings("fb100_reed", table.WHOLE, 3), lever)
