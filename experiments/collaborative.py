@@ -4,7 +4,7 @@
 
 The split is the published one (NGCF, LightGCN, BARS). Every item is ranked but those that the user has in the train
 part; both metrics are means over all users with a test interaction, NDCG over that of the best list of 20. All arms
-have the settings of `experiments/collaborative.toml`, with `experiments/arms/<arm>.toml` over them; a run is
+have the settings of `experiments/collaborative.toml`, laid over those of `experiments/arms/<arm>.toml`; a run is
 `runs/collaborative/<network>/<arm>-<seed>`, and what is done is not done again. The table goes to
 `experiments/COLLABORATIVE.md`.
 """

@@ -153,7 +153,7 @@ def exact_index(
 
     The vectors are not copied, except to a GPU that is to help; the lists are the same with it and without.
     """
-    if vectors.ndim != 2 or not 0 < len(vectors) < MAX_CANDIDATES:
+    if vectors.ndim != 2 or not 0 < len(vectors) <= MAX_CANDIDATES:
         raise IndexingError(
             f"An index needs at least one candidate and at most {MAX_CANDIDATES:,}, each a vector; the vectors have "
             f"the shape {vectors.shape}. Give the graph candidates, or cut them into several indexes."

@@ -114,7 +114,7 @@ def personalized_pagerank(graph: Graph, *, steps: int = 4, restart: float = 0.15
     """Rank by where a walker stands that goes back to the query with probability `restart` before each of its steps.
 
     From p = restart e_q, `steps` times p <- restart e_q + (1 - restart) p D^-1 A (Page et al., 1999; Haveliwala, 2002).
-    That is the series of personalised PageRank, restart sum_t (1 - restart)^t e_q (D^-1 A)^t, cut after `steps` terms;
+    That is the series of personalised PageRank, restart sum_t (1 - restart)^t e_q (D^-1 A)^t, cut after t = `steps`;
     from p = e_q the last term would outweigh the nearer ones (recall@50 .492 instead of .555 on fb100_reed).
     """
     edges = _edges(graph)

@@ -43,7 +43,8 @@ class MergeConfig(Section):
     """How much the score counts against likeness to those who stand before, in maximal marginal relevance; 1 leaves
     lists as they are."""
     pool: PositiveInt = 200
-    """From how many candidates that chooses."""
+    """From how many candidates that chooses; with a `group`, from all in the clusters' lists, which are
+    as long."""
 
     @model_validator(mode="after")
     def _leave_room(self) -> Self:
