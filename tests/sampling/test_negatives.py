@@ -44,11 +44,11 @@ def test_log_rates_are_logs_of_the_chance_to_be_a_column():
     counts = np.zeros(4, np.int64)
     count_ends(counts, np.array([0, 1, 1, 3, 1], np.int32))
     assert counts.tolist() == [1, 3, 0, 1]
-    rates = np.exp(log_column_rates(counts, per_edge=0.5, log_missed=np.log(0.8)))
+    rates = np.exp(log_column_rates(counts, per_edge=0.5, missed=0.8))
     assert rates.tolist() == pytest.approx([1 - 0.5 * 0.8, 1 - 0.125 * 0.8, 0.2, 1 - 0.5 * 0.8])
 
 
 def test_what_every_step_holds_has_a_rate_of_one():
-    certain = log_column_rates(np.array([0, 1, 7]), per_edge=2.5, log_missed=np.log([0.75, 0.75, 0.75]))
+    certain = log_column_rates(np.array([0, 1, 7]), per_edge=2.5, missed=np.full(3, 0.75))
     assert np.exp(certain).tolist() == pytest.approx([0.25, 1, 1])
-    assert np.exp(log_column_rates(np.array([0, 3]), per_edge=0.1, log_missed=-np.inf)).tolist() == [1, 1]
+    assert np.exp(log_column_rates(np.array([0, 3]), per_edge=0.1, missed=0.0)).tolist() == [1, 1]

@@ -169,11 +169,11 @@ class BatchMaker:
     ) -> Float32[ndarray, "*queries candidates"]:
         """How likely each is a column for its own cluster; for another, where it then counts λ times as much."""
         frequency, home, share = self.frequency[columns], self.locality.of_nodes(columns), self.locality.share
-        own = log_column_rates(frequency, per_edge=pairs.home[home], log_missed=negatives.log_missed[home])
+        own = log_column_rates(frequency, per_edge=pairs.home[home], missed=negatives.missed[home])
         if share == 0 or (share == 1 and pairs.abroad):
             return own
-        per_edge, log_missed = share * pairs.abroad, negatives.log_missed_everywhere
-        elsewhere = log_column_rates(frequency, per_edge=per_edge, log_missed=log_missed) - np.log(np.float32(share))
+        per_edge, missed = share * pairs.abroad, negatives.missed_everywhere
+        elsewhere = log_column_rates(frequency, per_edge=per_edge, missed=missed) - np.log(np.float32(share))
         return np.where(abroad, elsewhere, own)
 
     def _seed(self, use: int) -> int:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numpy import ndarray
-from scipy.special import xlog1py
 
 from amity.clustering import Clusters
 from amity.graph import Adjacency
@@ -34,10 +33,10 @@ class Negatives:
     """Those that every row is compared with."""
     inside: Int64[ndarray, "local"]
     """Those of the positives' clusters."""
-    log_missed: Float64[ndarray, "clusters"]
-    """Log of how likely a candidate of each cluster is in neither."""
-    log_missed_everywhere: float
-    """Log of how likely a candidate is not among those for every row."""
+    missed: Float64[ndarray, "clusters"]
+    """How likely a candidate of each cluster is in neither."""
+    missed_everywhere: float
+    """How likely a candidate is not among those for every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,12 @@ class Locality:
         present = own[np.sort(np.unique(own, return_index=True)[1])].astype(np.int64)
         sizes = self.members.degrees_of(present)
         quotas = even_quotas(count - whole, sizes)
-        log_missed_everywhere = float(xlog1py(whole, -1 / len(self.rows)))
-        log_missed = np.full(self.clusters.count, log_missed_everywhere)
-        with np.errstate(divide="ignore"):  # A cluster that is drawn whole misses none.
-            log_missed[present] += np.log1p(-quotas / sizes)
+        missed_everywhere = (1 - 1 / len(self.rows)) ** whole
+        missed = np.full(self.clusters.count, missed_everywhere)
+        missed[present] *= 1 - quotas / sizes
         inside = _draw_members(self.members.indptr, self.members.indices, (present, quotas), (seed ^ LOCAL, step))
         everywhere = uniform_nodes(whole, self.rows, seed=seed, step=step)
-        return Negatives(everywhere, inside, log_missed, log_missed_everywhere)
+        return Negatives(everywhere, inside, missed, missed_everywhere)
 
     def draw_columns(
         self, present: Int64[ndarray, "present"], count: int, *, seed: int

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, Integer
 from numpy import ndarray
-from scipy.special import xlog1py
 
 from amity.graph import Adjacency
 from amity.kernels import kernel, shared
@@ -45,16 +44,16 @@ def log_column_rates(
     frequency: Integer[ndarray, "columns"],
     *,
     per_edge: float | Float64[ndarray, "columns"],
-    log_missed: float | Float64[ndarray, "columns"],
+    missed: float | Float64[ndarray, "columns"],
 ) -> Float32[ndarray, "columns"]:
-    """Log of how likely each node is a column of a step: log(1 - (1 - per_edge)^f exp(log_missed)).
+    """Log of how likely each node is a column of a step: log(1 - (1 - per_edge)^f missed).
 
     `frequency` f counts the supervising edges that end at the node, `per_edge` is how often each of them is in a step
-    (certain from 1 on), `log_missed` the log of how likely no negative is the node: the sampling rate of logQ (Yi et
-    al., 2019; 2507.09331) of columns that are distinct, whichever source they come from. Edges count as if they were
-    drawn each for itself.
+    (certain from 1 on), `missed` how likely no negative is the node: the sampling rate of logQ (Yi et al., 2019;
+    2507.09331) of columns that are distinct, whichever source they come from. Edges count as if they were drawn each
+    for itself.
     """
-    return np.log(-np.expm1(xlog1py(frequency, -np.minimum(per_edge, 1.0)) + log_missed)).astype(np.float32)
+    return np.log(1.0 - (1.0 - np.minimum(per_edge, 1.0)) ** frequency * missed).astype(np.float32)
 
 
 def row_lengths(adjacency: Adjacency) -> Int32[ndarray, "nodes"]:
