@@ -16,7 +16,6 @@ CHECKED = (
     "amity.embedding",
     "amity.encoder.graph_encoder",
     "amity.encoder.layers",
-    "amity.encoder.lengths",
     "amity.encoder.model",
     "amity.encoder.sequence_encoder",
     "amity.evaluation.statistics",

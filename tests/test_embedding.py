@@ -20,6 +20,7 @@ from amity.embedding.learned import Learned
 from amity.embedding.propagation import DevicePropagation
 from amity.embedding.states import Rows, Storage
 from amity.encoder import EncoderConfig, InputSource, Model, block_edges, build_model
+from amity.encoder.states import whole
 from amity.errors import ArtifactError
 from amity.graph import Category, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import Vocabulary, hash_strings, integer_vocabulary, new_slots
@@ -53,10 +54,12 @@ def test_layer_by_layer_equals_sampling_with_infinite_fanout(graph: Graph, layer
     block = sample_neighbors(graph.messages, seeds, fanout=(-1, -1), seed=0)
     inputs = InputSource.of(model.transform, graph).gather(block.nodes)
     with torch.no_grad():
-        sampled = model.encoder(model.encoder.encode_inputs(inputs), block_edges(block, inputs.degrees.numpy()))
-    whole = embed_graph(model, graph).vectors
-    np.testing.assert_allclose(whole[seeds], sampled.numpy(), atol=1e-5, rtol=1e-5)
-    assert np.ptp(whole, axis=0).min() > 1e-2  # Nodes differ: equality above says something.
+        first = whole(model.encoder.encode_inputs(inputs))
+        states = model.encoder.propagate(first, block_edges(block, inputs.degrees.numpy()))
+        sampled = model.encoder.scale(model.encoder.blend(states))
+    vectors = embed_graph(model, graph).vectors
+    np.testing.assert_allclose(vectors[seeds], sampled.numpy(), atol=1e-5, rtol=1e-5)
+    assert np.ptp(vectors, axis=0).min() > 1e-2  # Nodes differ: equality above says something.
 
 
 @pytest.mark.parametrize("combine", ["mean", "last"])

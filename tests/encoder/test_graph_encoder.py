@@ -42,13 +42,15 @@ def embed_layer_by_layer(model, graph) -> torch.Tensor:
         (edges,) = block_edges(block, degrees[block.nodes])
         sources = states[-1][block.nodes]
         states.append(layer(sources[: len(rows)], whole(sources), edges))
-    return model.encoder.combine(states)
+    return model.encoder.scale(model.encoder.blend(states))
 
 
 def embed_block(model, graph, seeds, fanout) -> torch.Tensor:
     block = sample_neighbors(graph.messages, seeds, fanout=fanout, seed=1)
     inputs = InputSource.of(model.transform, graph).gather(block.nodes)
-    return model.encoder(model.encoder.encode_inputs(inputs), block_edges(block, inputs.degrees.numpy()))
+    first = whole(model.encoder.encode_inputs(inputs))
+    states = model.encoder.propagate(first, block_edges(block, inputs.degrees.numpy()))
+    return model.encoder.scale(model.encoder.blend(states))
 
 
 @pytest.mark.parametrize("config", CONFIGS)

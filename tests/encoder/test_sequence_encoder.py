@@ -54,6 +54,11 @@ def histories(*rows: list[int], length: int = LENGTH) -> torch.Tensor:
     return torch.tensor([[-1] * (length - len(row)) + row for row in rows])
 
 
+def vectors_at(encoder: SequenceEncoder, items: torch.Tensor, **rest: torch.Tensor | torch.Generator) -> torch.Tensor:
+    """At each place of some histories."""
+    return encoder.scale(encoder.codes(items, **rest))
+
+
 items_of = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=LENGTH - 1)
 
 
@@ -62,7 +67,7 @@ items_of = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=LENGTH - 1)
 def test_what_comes_later_changes_nothing_before(encoder: SequenceEncoder, first: list[int], others: list[int]):
     kept = len(first) // 2
     changed = first[:kept] + [(item + 1 + others[0]) % ITEMS for item in first[kept:]]
-    before, after = encoder.encode(histories(first)), encoder.encode(histories(changed))
+    before, after = vectors_at(encoder, histories(first)), vectors_at(encoder, histories(changed))
     seen = LENGTH - len(first) + kept
     torch.testing.assert_close(before[:, :seen], after[:, :seen])
 
@@ -72,13 +77,13 @@ def test_what_comes_later_changes_nothing_before(encoder: SequenceEncoder, first
 def test_what_stands_before_a_history_or_beside_it_changes_nothing(
     encoder: SequenceEncoder, items: list[int], others: list[int]
 ):
-    alone = encoder.encode(histories(items, length=len(items) + 1))
-    beside = encoder.encode(histories(items, others))
+    alone = vectors_at(encoder, histories(items, length=len(items) + 1))
+    beside = vectors_at(encoder, histories(items, others))
     torch.testing.assert_close(beside[:1, -len(items) - 1 :], alone)
 
 
 def test_who_has_no_history_is_told_by_the_start_of_all_others(encoder: SequenceEncoder):
-    whole = encoder.encode(histories([3, 9, 4], [], [1] * (LENGTH - 1)))
+    whole = vectors_at(encoder, histories([3, 9, 4], [], [1] * (LENGTH - 1)))
     start = whole[2, 0]
     torch.testing.assert_close(whole[1], start.expand(LENGTH, -1))
     torch.testing.assert_close(whole[0, : LENGTH - 3], start.expand(LENGTH - 3, -1))
@@ -86,7 +91,7 @@ def test_who_has_no_history_is_told_by_the_start_of_all_others(encoder: Sequence
 
 
 def test_the_order_of_a_history_counts(encoder: SequenceEncoder):
-    states = encoder.encode(histories([1, 2, 3], [2, 1, 3]))[:, -1]
+    states = vectors_at(encoder, histories([1, 2, 3], [2, 1, 3]))[:, -1]
     assert not torch.allclose(states[0], states[1], atol=1e-3)
 
 
@@ -97,24 +102,24 @@ def test_prompts_at_the_inputs_begin_as_none_to_the_bit(transform: FeatureTransf
     plain, prompted = (
         SequenceEncoder(config(prompts=prompts), transform, seed=0, division=Division(count)) for count in (1, 3)
     )
-    assert torch.equal(prompted.encode(items, clusters=clusters), plain.encode(items))
+    assert torch.equal(vectors_at(prompted, items, clusters=clusters), vectors_at(plain, items))
 
 
 def test_a_product_at_the_inputs_is_multiplied_into_every_vector_that_enters(transform: FeatureTransform):
     items, clusters = histories([3, 9, 4], [7], []), torch.tensor([2, 0, 1])
     encoder = shaken(transform, prompts={"kind": "product", "at": "inputs"}, division=Division(3))
     assert isinstance(encoder.prompts, ProductInputs)
-    prompted = encoder.encode(items, clusters=clusters)
+    prompted = vectors_at(encoder, items, clusters=clusters)
     table = encoder.items.weight.data.clone()
     for row in range(3):
         encoder.items.weight.data = table * encoder.prompts.prompts[clusters[row]]
-        torch.testing.assert_close(prompted[row], encoder.encode(items[row : row + 1])[0])
+        torch.testing.assert_close(prompted[row], vectors_at(encoder, items[row : row + 1])[0])
 
 
 def test_a_token_at_the_inputs_is_heard_by_every_place_and_is_the_clusters_own(transform: FeatureTransform):
     items = histories([3, 9, 4], [7, 3], [1])
     encoder = shaken(transform, prompts={"kind": "token", "at": "inputs"}, division=Division(3))
-    first, second = (encoder.encode(items, clusters=torch.full((3,), cluster)) for cluster in (0, 1))
+    first, second = (vectors_at(encoder, items, clusters=torch.full((3,), cluster)) for cluster in (0, 1))
     told = torch.cat([items[:, 1:] >= 0, torch.ones(3, 1, dtype=torch.bool)], dim=1)  # The start, and all items.
     assert ((first - second).abs().amax(2) > 1e-4)[told].all()
 
@@ -181,15 +186,15 @@ def test_some_places_have_the_interests_that_they_have_among_all(transform: Feat
 
 def test_entries_are_dropped_as_the_generator_says_and_only_in_training(encoder: SequenceEncoder):
     items = histories([3, 9, 4])
-    once, again = (encoder.encode(items, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    once, again = (vectors_at(encoder, items, generator=torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(once, again)
-    assert torch.equal(encoder.encode(items), encoder.encode(items))
-    assert not torch.allclose(once, encoder.encode(items))
+    assert torch.equal(vectors_at(encoder, items), vectors_at(encoder, items))
+    assert not torch.allclose(once, vectors_at(encoder, items))
 
 
 def test_under_cosine_all_vectors_have_length_one_and_the_popular_are_stretched(transform: FeatureTransform):
     encoder = shaken(transform, output="cosine", popularity=0.5)
-    assert torch.allclose(encoder.encode(histories([3, 9]))[0, -1].norm(), torch.ones(()))
+    assert torch.allclose(vectors_at(encoder, histories([3, 9]))[0, -1].norm(), torch.ones(()))
     vectors = encoder.vectors_of(torch.arange(ITEMS))
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(ITEMS))
     stretched = encoder.stretch(vectors, torch.arange(ITEMS).float())
@@ -201,7 +206,7 @@ def test_a_sparse_table_has_the_gradient_of_a_dense_one(transform: FeatureTransf
     for limit in (ITEMS + 1, ITEMS):
         monkeypatch.setattr("amity.encoder.sequence_encoder.DENSE_ITEMS", limit)
         encoder = shaken(transform)
-        (encoder.encode(histories([3, 9, 4])).sum() + encoder.vectors_of(torch.tensor([3, 5])).sum()).backward()
+        (vectors_at(encoder, histories([3, 9, 4])).sum() + encoder.vectors_of(torch.tensor([3, 5])).sum()).backward()
         gradients.append(encoder.items.weight.grad)
     dense, sparse = gradients
     assert sparse.is_sparse
@@ -222,7 +227,7 @@ def test_a_model_of_histories_comes_back_whole_and_refuses_other_candidates(spli
     assert isinstance(read.encoder, SequenceEncoder)
     assert read.encoder.config == model.encoder.config
     items = histories([1, 2])
-    assert torch.equal(read.encoder.encode(items), model.encoder.encode(items))
+    assert torch.equal(vectors_at(read.encoder, items), vectors_at(model.encoder, items))
     check_items(read.transform, split.train)
     users, candidates = split.train.kinds
     fewer = replace(candidates, vocabulary=users.vocabulary)

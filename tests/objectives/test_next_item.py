@@ -112,7 +112,7 @@ def test_gradients_of_clusters_beyond_what_is_computed_at_once_are_those_of_the_
 def test_over_all_items_the_loss_is_a_softmax_over_what_was_never_taken(split: Split, encoder: SequenceEncoder):
     batch = batch_of(split)
     found = retrieval_of(encoder, batch, temperature=0.5)
-    states = encoder.encode(torch.from_numpy(batch.items))
+    states = encoder.scale(encoder.codes(torch.from_numpy(batch.items)))
     losses = []
     for row, place in zip(*np.nonzero(batch.targets >= 0), strict=True):
         scores = (encoder.items.weight[:-1] @ states[row, place] / 0.5).tolist()

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from amity.errors import ConfigError
 from amity.graph import Graph, NodeKind, Relation, from_pairs, reverse
 from amity.graph.vocabulary import integer_vocabulary
-from amity.sampling import Batch, BatchMaker, SamplingConfig, make_batch, prefetch, sample_neighbors
+from amity.sampling import Batch, BatchMaker, SamplingConfig, prefetch, sample_neighbors
 from amity.sampling.duplicates import with_duplicates
 from amity.splitting import Split, SplittingConfig, split_edges
 
@@ -37,6 +37,10 @@ def shop(tmp_path_factory) -> Split:
     )
     graph = Graph(kinds, (Relation("likes", "user", "item", undirected=False, adjacency=likes),), messages)
     return split_edges(graph, SplittingConfig(), tmp_path_factory.mktemp("shop"), seed=1)
+
+
+def make_batch(split: Split, config: SamplingConfig, *, seed: int, step: int) -> Batch:
+    return BatchMaker.prepare(split, config, seed=seed)(step)
 
 
 def asked(batch: Batch) -> list[tuple[int, int]]:

@@ -66,10 +66,6 @@ class GraphEncoder(AskingEncoder):
         if self.ids is not None:
             self.ids.weight[:-1][torch.from_numpy(nodes)] = 0.0
 
-    def forward(self, states: Float[Tensor, "nodes dim"], edges: Sequence[Edges]) -> Float[Tensor, "seeds dim"]:
-        """The vectors of the targets of the last layer, from the first states of a block; see `block_edges`."""
-        return self.combine(self.propagate(whole(states), edges))
-
     def propagate(
         self,
         first: States,
@@ -77,7 +73,10 @@ class GraphEncoder(AskingEncoder):
         *,
         perturb: Callable[[Tensor], Tensor] = lambda states: states,
     ) -> list[Float[Tensor, "seeds dim"]]:
-        """The states of the last layer's targets: the first ones, then those after each layer, if asked perturbed."""
+        """The states of the last layer's targets: the first ones, then those after each layer, if asked perturbed.
+
+        For the edges see `block_edges`.
+        """
         reached = []
         sources, seeds = first, len(edges[-1].target_degrees)
         for layer, heard in zip(self.layers, edges, strict=True):
@@ -89,10 +88,6 @@ class GraphEncoder(AskingEncoder):
     def blend(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
         """One code from the states after each layer, before any scaling to unit length."""
         return sum(states[1:], states[0]) / len(states) if self.config.combine == "mean" else states[-1]
-
-    def combine(self, states: Sequence[Float[Tensor, "nodes dim"]]) -> Float[Tensor, "nodes dim"]:
-        """The vectors that training compares, from the states after each layer: of length 1 under `cosine`."""
-        return self.scale(self.blend(states))
 
 
 class GraphLayer(nn.Module):

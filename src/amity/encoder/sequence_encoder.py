@@ -54,16 +54,6 @@ class SequenceEncoder(AskingEncoder):
         """How many vectors of their own clusters, or interests, are asked with."""
         return super().num_asked if self.pooling is None else self.config.sequence.interests
 
-    def encode(
-        self,
-        items: Int64[Tensor, "users length"],
-        *,
-        clusters: Int64[Tensor, "users"] | None = None,
-        generator: Generator | None = None,
-    ) -> Float[Tensor, "users length dim"]:
-        """The vector at each place of some histories, that of a user at the last: see `codes`."""
-        return self.scale(self.codes(items, clusters=clusters, generator=generator))
-
     def codes(
         self,
         items: Int64[Tensor, "users length"],

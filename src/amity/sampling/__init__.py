@@ -1,6 +1,6 @@
 """Seeds -> Batch: neighbourhoods, negatives, views of a block, histories, and a loader that keeps ahead."""
 
-from amity.sampling.batch import Batch, BatchMaker, SamplingConfig, make_batch
+from amity.sampling.batch import Batch, BatchMaker, SamplingConfig
 from amity.sampling.histories import Histories, HistoryBatch, HistoryMaker, histories_before, histories_of
 from amity.sampling.loader import Prefetcher, prefetch
 from amity.sampling.neighbors import Block, sample_neighbors
@@ -18,7 +18,6 @@ __all__ = [
     "drop_edges",
     "histories_before",
     "histories_of",
-    "make_batch",
     "prefetch",
     "sample_neighbors",
 ]

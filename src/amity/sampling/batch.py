@@ -190,9 +190,4 @@ def _check_shared(config: SamplingConfig) -> None:
         )
 
 
-def make_batch(split: Split, config: SamplingConfig, *, seed: int, step: int) -> Batch:
-    """The batch of one step; prepare a `BatchMaker` once where many are wanted."""
-    return BatchMaker.prepare(split, config, seed=seed)(step)
-
-
 _NONE = np.empty(0, np.int64)
