@@ -20,7 +20,8 @@ from amity.splitting.assignment import NEVER, Rule, row_ranges, threshold, time_
 from amity.splitting.streams import carried
 
 EDGES, FEATURES = 18, 19
-"""What the seed is used for here; lower numbers are those of training and its validation."""
+"""What the seed is used for here; lower numbers are those of training and its validation, and histories, whose graphs
+are never damaged, have these too."""
 
 Share = Annotated[float, Field(gt=0, le=1)]
 

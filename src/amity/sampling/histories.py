@@ -19,7 +19,8 @@ from amity.sampling.order import shuffled
 from amity.splitting import HeldOut, Split
 
 POSITIONS, CLUSTERS = 18, 19
-"""What the seed is used for here, beside the order of the queries and the negatives."""
+"""What the seed is used for here, beside the order of the queries and the negatives; `evaluation/damage.py` has these
+numbers too, but histories are never damaged."""
 ALIKE = 32
 """Histories that are computed together, no longer than the longest of them."""
 
