@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core import config, event
+from llvmlite import ir
+from numba.core import cgutils, config, event, types
+from numba.extending import intrinsic
 
 config.THREADING_LAYER = "omp"  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -120,6 +122,22 @@ def mix(value):
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.int64(bits ^ (bits >> np.uint64(31)))
+
+
+@intrinsic
+def prefetch(_, array, _byte):
+    """Have the memory send a byte of an array and those near it, which are used soon, and do not wait for them."""
+
+    def generate(context, builder, signature, arguments):
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        wanted = builder.gep(builder.bitcast(values.data, pointer), [arguments[1]])
+        builder.call(function, [wanted, number(0), number(3), number(1)])  # to read, to keep in every cache, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
 
 
 @kernel

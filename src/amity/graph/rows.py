@@ -3,12 +3,11 @@
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, overload
+from numba.core import types
+from numba.extending import overload
 from numpy import ndarray
 
-from amity.kernels import kernel, to_single
+from amity.kernels import kernel, prefetch, to_single
 
 AHEAD = 12
 """So many edges before its row is read, the row of a neighbour is asked for."""
@@ -24,9 +23,9 @@ def fetch_row(values, indices, edge, last):
     """Ask the memory for the row that will be read `AHEAD` edges after `edge`."""
     if edge + AHEAD < last:
         stride = values.strides[0]
-        row = np.uint64(values.ctypes.data) + np.uint64(indices[edge + AHEAD]) * np.uint64(stride)
+        row = np.int64(indices[edge + AHEAD]) * stride
         for offset in range(0, stride, 64):
-            _prefetch(row + np.uint64(offset))  # pyright: ignore[reportCallIssue] (numba hands over the context)
+            prefetch(values, row + offset)  # pyright: ignore[reportCallIssue] (numba hands over the context)
 
 
 def single(value: Any) -> Any:
@@ -39,17 +38,3 @@ def _single(value):
     if value == types.uint16:
         return lambda value: to_single(value)  # noqa: PLW0108 (numba compiles a function of this name)
     return lambda value: value
-
-
-@intrinsic
-def _prefetch(_, address):
-    """Ask for the cache line at an address; a page that is not there is no fault."""
-
-    def generate(context, builder, _, arguments):
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [builder.inttoptr(arguments[0], pointer), number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(address), generate

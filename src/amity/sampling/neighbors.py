@@ -105,7 +105,7 @@ def _holes(indptr, indices, slots, banned):
         holes[i] = max(np.int64(-1), position_of(slots, sources[i]) - begin)
         if holes[i] >= 0:  # The middle of its row is where the search begins.
             middle = (indptr[sources[i]] + indptr[sources[i] + 1]) >> 1
-            ask_for(indices, middle)  # pyright: ignore[reportCallIssue] - as in `number_into`
+            ask_for(indices, middle)
     for i in range(len(sources)):
         if holes[i] >= 0:
             place = find_edge(indptr, indices, sources[i], targets[i])
@@ -165,7 +165,7 @@ def _draw(indices, nodes, spans, holes, key):
             chosen[:] = np.arange(len(chosen))
         _step_over(chosen, ranks[starts[i] : starts[i + 1]])
         for rank in chosen:
-            ask_for(indices, begins[i] + rank)  # pyright: ignore[reportCallIssue] - as in `number_into`
+            ask_for(indices, begins[i] + rank)
     for i in range(len(nodes)):
         for place in range(ends[i] - ends[0], ends[i + 1] - ends[0]):
             found[place] = indices[begins[i] + found[place]]

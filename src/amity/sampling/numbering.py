@@ -4,11 +4,8 @@ A slot holds 0 (free), or a node beside its position and one, so that one read s
 """
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from amity.kernels import kernel
+from amity.kernels import kernel, prefetch
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 by the golden ratio: the top bits of a product with it spread runs of nodes evenly (Knuth, 1998, 6.4)."""
@@ -44,10 +41,10 @@ def number_into(positions, nodes, size, slots, found):
     """Write the position of every node found, and the new ones behind the first `size` nodes; returns their number."""
     shift = _shift(slots)
     for i in range(min(AHEAD, len(found))):
-        ask_for(slots, _home(np.int64(found[i]), shift))  # pyright: ignore[reportCallIssue] - numba gives the first
+        ask_for(slots, _home(np.int64(found[i]), shift))
     for i in range(len(found)):
         ahead = np.int64(found[min(i + AHEAD, len(found) - 1)])
-        ask_for(slots, _home(ahead, shift))  # pyright: ignore[reportCallIssue]
+        ask_for(slots, _home(ahead, shift))
         node = np.int64(found[i])
         slot = _probe(slots, node, shift)
         if slots[slot] == 0:
@@ -111,17 +108,7 @@ def _rehash(nodes, size):
     return slots
 
 
-@intrinsic
-def ask_for(_typing, array, _place):
+@kernel
+def ask_for(array, place):
     """Have the memory send one element of an array, which is used soon, and do not wait for it."""
-
-    def generate(context, builder, signature, arguments):
-        values = context.make_array(signature.args[0])(context, builder, arguments[0])
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), byte)
-        wanted = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        ask = cgutils.get_or_insert_function(builder.module, wanted, "llvm.prefetch.p0i8")
-        builder.call(ask, [address, word(0), word(3), word(1)])  # to read, to keep in every cache, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), generate
+    prefetch(array, place * array.itemsize)  # pyright: ignore[reportCallIssue] (numba hands over the context)
