@@ -1,6 +1,7 @@
 """Gowalla and Yelp2018 as the field reports them: recall@20 and NDCG@20 of LightGCN, alone and with other tasks.
 
-    python experiments/collaborative.py ../shared/data [--networks gowalla_lightgcn] [--arms gat xsimgcl]
+    python experiments/collaborative.py ../shared/data
+    python experiments/collaborative.py ../shared/data --networks gowalla_lightgcn --arms gat --page runs/gowalla.md
 
 The split is the published one (NGCF, LightGCN, BARS). Every item is ranked but those that the user has in the train
 part; both metrics are means over all users with a test interaction, NDCG over that of the best list of 20. All arms
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from records import refuse_part
 
 from amity import pipeline
 from amity.config import Config, load_config, merge, read_page
@@ -59,6 +61,16 @@ class Found:
 
 def main() -> None:
     """Train what is not trained yet, then write the table."""
+    given = arguments()
+    results: dict[str, dict[str, Found]] = {name: {} for name in given.networks}
+    for arm in dict.fromkeys([BASE, *given.arms]):
+        for name in given.networks:
+            results[name][arm] = train(given, name, arm)
+            given.page.write_text(page(results), encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/collaborative"))
@@ -67,11 +79,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--page", type=Path, default=HERE / "COLLABORATIVE.md")
     given = parser.parse_args()
-    results: dict[str, dict[str, Found]] = {name: {} for name in given.networks}
-    for arm in dict.fromkeys([BASE, *given.arms]):
-        for name in given.networks:
-            results[name][arm] = train(given, name, arm)
-            given.page.write_text(page(results), encoding="utf-8")
+    refuse_part(parser, given)
+    return given
 
 
 def train(given: argparse.Namespace, name: str, arm: str) -> Found:

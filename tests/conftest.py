@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from amity.graph import Adjacency, Graph, NodeKind, Relation, from_pairs, reverse, union
@@ -35,6 +36,10 @@ CHECKED = (
     "amity.training.step",
 )
 install_import_hook(CHECKED, "beartype.beartype")
+
+# Machines are shared: how long an example takes says nothing of the code.
+settings.register_profile("amity", deadline=None)
+settings.load_profile("amity")
 
 
 def friend_graph(sources: np.ndarray, targets: np.ndarray, *, num_nodes: int, columns: tuple = ()) -> Graph:

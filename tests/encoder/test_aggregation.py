@@ -22,7 +22,7 @@ def as_matrix(edges: Edges, weights: np.ndarray) -> csr_matrix:
     return csr_matrix((weights, edges.indices, edges.indptr), shape=(len(edges.counts), edges.num_sources))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 30), st.integers(0, 99))
 def test_weighted_sums_are_sparse_matrix_products_and_so_are_their_gradients(targets, sources, num_edges, seed):
     edges = random_edges(targets, sources, num_edges, seed)

@@ -69,7 +69,7 @@ def cosines(graph: Graph) -> np.ndarray:
     return rows @ rows.T
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.integers(1, 5), st.integers(0, 4))
 def test_who_has_few_friends_hears_from_those_most_alike_who_have_more(seed: int, neighbors: int, degree: int):
     graph, config = make_graph(seed), DensificationConfig(neighbors=neighbors, degree=degree)

@@ -42,7 +42,7 @@ def entries(inputs, node: int) -> dict[int, float]:
     return dict(zip(inputs.tokens[part].tolist(), inputs.weights[part].tolist(), strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), min_size=2, max_size=40))
 def test_numbers_have_mean_zero_and_deviation_one_and_missing_ones_are_flagged(values):
     column = Number("age", np.array(values))
@@ -135,7 +135,7 @@ def test_hashed_values_weigh_what_an_average_bucket_does_however_long_their_tail
     assert (inputs.weights[hashed] > 0.1).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_same_values_get_the_same_inputs_on_another_graph_with_another_dictionary(seed):
     rng = np.random.default_rng(seed)

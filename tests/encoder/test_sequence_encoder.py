@@ -62,7 +62,7 @@ def vectors_at(encoder: SequenceEncoder, items: torch.Tensor, **rest: torch.Tens
 items_of = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=LENGTH - 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=items_of, others=items_of)
 def test_what_comes_later_changes_nothing_before(encoder: SequenceEncoder, first: list[int], others: list[int]):
     kept = len(first) // 2
@@ -72,7 +72,7 @@ def test_what_comes_later_changes_nothing_before(encoder: SequenceEncoder, first
     torch.testing.assert_close(before[:, :seen], after[:, :seen])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(items=items_of, others=items_of)
 def test_what_stands_before_a_history_or_beside_it_changes_nothing(
     encoder: SequenceEncoder, items: list[int], others: list[int]

@@ -16,7 +16,7 @@ def drawn(pairs: int, clusters: int, seed: int, *, scale: float = 2.0) -> tuple[
     return logits, labels
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 10_000), st.floats(0.05, 20))
 def test_no_temperature_changes_the_likeliest_cluster_or_makes_the_labels_less_likely(
     pairs: int, clusters: int, seed: int, sharpness: float

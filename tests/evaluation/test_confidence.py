@@ -58,7 +58,7 @@ def test_without_anything_held_out_the_confidence_stays(alone):
     assert fit_confidence(retriever, HeldOut(valid.known, valid.known), seed=0) == Confidence(1.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(peak=st.floats(0.011, 90))
 def test_a_peak_is_found(peak):
     assert maximize(lambda x: -(np.log(x / peak) ** 2), 0.01, 100) == pytest.approx(peak, rel=0.01)

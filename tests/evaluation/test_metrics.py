@@ -28,7 +28,7 @@ def relevance(lists: np.ndarray, queries: np.ndarray, truth: Adjacency) -> np.nd
 
 
 @given(seed=CASES, count=st.integers(1, 9), length=st.integers(1, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_entropy_of_clusters_lies_between_one_cluster_and_all_alike(seed, count, length):
     clusters = np.random.default_rng(seed).integers(0, count, (20, length))
     bits = metrics.cluster_entropy(clusters)
@@ -57,7 +57,7 @@ def test_deciles_of_popularity_are_of_one_size_and_ordered():
 
 
 @given(seed=CASES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_truth_is_found_where_it_stands(seed):
     lists, queries, truth = draw_case(seed)
     found = metrics.find_truth(lists, queries, truth)
@@ -67,7 +67,7 @@ def test_the_truth_is_found_where_it_stands(seed):
 
 
 @given(seed=CASES, k=st.integers(1, 10))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_metrics_are_what_their_definitions_say(seed, k):
     lists, queries, truth = draw_case(seed)
     relevant, sizes = relevance(lists, queries, truth), truth.degrees()[queries]
@@ -83,7 +83,7 @@ def test_metrics_are_what_their_definitions_say(seed, k):
 
 
 @given(seed=CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_longer_list_never_finds_less(seed):
     lists, queries, truth = draw_case(seed)
     relevant, sizes = relevance(lists, queries, truth), truth.degrees()[queries]
@@ -110,7 +110,7 @@ def test_exposure_counts_lists_and_skips_empty_places():
 
 
 @given(seed=CASES, size=st.integers(1, 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_gini_is_half_the_relative_mean_difference(seed, size):
     exposures = np.random.default_rng(seed).integers(1, 50, size)
     differences = np.abs(exposures[:, None] - exposures[None]).mean()
@@ -124,7 +124,7 @@ def test_gini_is_0_for_equal_shares_and_near_1_when_one_gets_all():
 
 
 @given(seed=CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_similarity_within_a_list_is_the_mean_cosine_over_pairs(seed):
     lists, _, _ = draw_case(seed)
     vectors = np.random.default_rng(seed).normal(size=(30, 5)).astype(np.float32)

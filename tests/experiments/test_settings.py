@@ -1,3 +1,4 @@
+import collaborative
 import divide
 import levers
 import pytest
@@ -19,6 +20,13 @@ def test_no_part_takes_the_place_of_a_published_page(module, page: str, part: li
     for given in (["data"], ["data", *part, "--page", str(tmp_path / "part.md")]):
         monkeypatch.setattr("sys.argv", ["", *given])
         module.arguments()
+
+
+def test_one_collaborative_network_does_not_take_the_place_of_both(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["", "data", "--networks", "gowalla_lightgcn"])
+    with pytest.raises(SystemExit, match="2"):
+        collaborative.arguments()
+    assert "COLLABORATIVE.md holds the whole table" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("lever", levers.LEVERS)

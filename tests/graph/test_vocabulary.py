@@ -13,7 +13,7 @@ from amity.ingestion.vocabulary import VocabularyBuilder, collect, row_finder, w
 
 INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9), min_size=1, max_size=80)
 WORDS = st.lists(st.text(max_size=6) | st.sampled_from("abc"), min_size=1, max_size=80)
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 
 
 def build(ids: list, cuts: int = 3) -> Vocabulary:

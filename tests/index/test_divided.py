@@ -69,7 +69,7 @@ def barred(num_queries: int, size: int, *, one_in: int = 3) -> Adjacency:
     return Adjacency(whole.indptr[: num_queries + 1], whole.indices)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(size=st.integers(5, 200), count=st.integers(1, 5), k=st.integers(1, 40))
 def test_the_best_of_all_clusters_are_the_best_of_all(size, count, k):
     asked, excluded = vectors(6, seed=3), barred(6, size)
@@ -99,7 +99,7 @@ def test_tied_candidates_are_listed_in_the_order_in_which_one_index_lists_them(k
             np.testing.assert_array_equal(hits.rows[query, : len(inside)], inside)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(size=st.integers(5, 200), count=st.integers(1, 5), k=st.integers(1, 40), levels=st.sampled_from([0, 2]))
 def test_where_scores_compare_nobody_is_left_out_who_is_among_the_best_of_all(size, count, k, levels):
     items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size)
@@ -127,7 +127,7 @@ problems = given(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @problems
 def test_files_read_together_give_complete_lists_of_true_scores_without_the_excluded(size, count, k, kind, levels):
     items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size, one_in=30)
@@ -146,7 +146,7 @@ def test_files_read_together_give_complete_lists_of_true_scores_without_the_excl
             assert (np.diff(scores[: len(found)]) <= 0).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @problems
 def test_files_that_are_read_wholly_hold_the_best_of_all(size, count, k, kind, levels):
     items, asked, excluded = vectors(size), vectors(6, seed=3), barred(6, size, one_in=30)

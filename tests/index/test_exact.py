@@ -18,7 +18,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     size=st.integers(1, 700), dim=st.integers(1, 70), num_queries=st.integers(1, 20), k=st.integers(1, 800),
     seed=st.integers(0, 99),
@@ -43,7 +43,7 @@ def test_exact_search_agrees_with_faiss_over_many_blocks(monkeypatch):
     assert (hits.rows == rows).mean() > 0.999
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(block=st.sampled_from([64, 1000, 4097]), repeated=st.booleans(), k=st.integers(1, 60))
 def test_the_sizes_of_the_blocks_change_nothing(block, repeated, k):
     vectors = normal(40 if repeated else 1200, 9)[np.arange(1200) % (40 if repeated else 1200)]
@@ -57,7 +57,7 @@ def test_the_sizes_of_the_blocks_change_nothing(block, repeated, k):
     np.testing.assert_array_equal(parts.scores, whole.scores)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(k=st.integers(1, 50), longer=st.integers(1, 100))
 def test_a_shorter_list_is_the_beginning_of_a_longer_one(k, longer):
     vectors, queries = normal(500, 6)[np.arange(500) % 80], normal(5, 6, seed=3)
@@ -84,7 +84,7 @@ def test_tiny_and_huge_numbers_are_ranked_by_their_true_products():
         assert hits.rows[0].tolist() == order
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(size=st.integers(1, 300), dim=st.integers(1, 70), num_queries=st.integers(1, 20), seed=st.integers(0, 99))
 def test_products_of_integers_lie_within_their_bounds(size, dim, num_queries, seed):
     vectors, queries = normal(size, dim, seed=seed), normal(num_queries, dim, seed=seed + 100)
@@ -97,7 +97,6 @@ def test_products_of_integers_lie_within_their_bounds(size, dim, num_queries, se
     assert (errors <= slack[:, None]).all()
 
 
-@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False), st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1))
 def test_a_key_orders_like_its_score_and_gives_score_and_number_back(score, other, number):
     salt = make_salts(3, np.arange(2))[1]
@@ -108,7 +107,6 @@ def test_a_key_orders_like_its_score_and_gives_score_and_number_back(score, othe
     assert to_number(key, salt) == number
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=60, unique=True), st.data())
 def test_quickselect_moves_the_largest_to_the_front(values, data):
     k = data.draw(st.integers(1, len(values) - 1))

@@ -53,7 +53,7 @@ def clustered(size: int, dim: int, seed: int = 0) -> np.ndarray:
     return (centers[rng.integers(0, 20, size)] + 0.5 * rng.standard_normal((size, dim))).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(problem=problems(), k=st.integers(1, 400))
 def test_lists_are_complete_sorted_distinct_and_without_the_excluded(config, problem, k):
     vectors, queries, barred, excluded = problem
@@ -132,7 +132,7 @@ def test_an_approximate_index_finds_nearly_all_by_inner_product(kind, norms):
     assert index.recall > 0.95
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(value=st.floats(-3, 3, width=32), size=st.integers(700, 900), dim=st.integers(1, 33))
 def test_constant_vectors_get_lists_at_chance_level(config, value, size, dim):
     vectors = np.full((size, dim), value, np.float32)

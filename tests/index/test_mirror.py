@@ -24,7 +24,7 @@ def assert_same_lists(first: ExactIndex, second: ExactIndex, queries: np.ndarray
     np.testing.assert_array_equal(hits.scores, others.scores)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     size=st.integers(1, 400), dim=st.integers(1, 20), k=st.integers(1, 450), share=st.sampled_from([0, 0.1, 0.9, 1]),
     halves=st.booleans(), repeated=st.booleans(), block=st.sampled_from([1, 300, 1 << 28]), seed=st.integers(0, 99),

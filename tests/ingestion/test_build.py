@@ -20,7 +20,7 @@ from amity.ingestion import IngestionConfig, ingest
 from amity.ingestion.tables import open_table
 
 TINY_MEMORY = 1e-6
-RELAXED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(data: Path, name: str, columns: dict[str, Any], **options: Any) -> None:

@@ -10,7 +10,7 @@ from amity.ingestion.sorting import pair_keys, sort_keys, split_pairs
 
 
 @given(numbers=st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 300), max_size=80), shift=st.integers(0, 40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sorting_digit_by_digit_is_sorting(numbers: list[int], shift: int):
     keys = np.array(numbers, np.int64) >> shift
     np.testing.assert_array_equal(sort_keys(keys.copy(), np.empty_like(keys)), np.sort(keys))

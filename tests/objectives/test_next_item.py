@@ -52,7 +52,7 @@ def retrieval_of(encoder: SequenceEncoder, batch: HistoryBatch, **settings: floa
     return NextItem(config)(encoder, batch, seed=0)["retrieval"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 3), st.booleans(), st.integers(0, 10_000))
 def test_the_softmax_is_its_formula_and_so_is_its_gradient(
     places: int, columns: int, kinds: int, prompted: bool, seed: int

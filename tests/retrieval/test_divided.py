@@ -64,7 +64,7 @@ def assert_alike(found: Hits, wanted: Hits, *, within: float = 0.0) -> None:
         assert np.isclose(scores, score, **near).sum() > 1 or np.isclose(score, scores.min(), **near)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 99), count=st.integers(1, 6), k=st.integers(1, 100))
 def test_one_encoder_and_the_calibrated_merge_find_what_exact_search_over_everything_finds(seed, count, k):
     graph = bipartite_graph()
@@ -76,7 +76,7 @@ def test_one_encoder_and_the_calibrated_merge_find_what_exact_search_over_everyt
     np.testing.assert_array_equal(divided.scores, whole.scores)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(k=st.integers(1, 100), constant=st.booleans())
 def test_candidates_that_tie_are_found_as_if_nothing_were_divided_however_small_their_cluster(k, constant):
     embeddings = embed(bipartite_graph(), dim=3)
@@ -175,7 +175,7 @@ def test_building_indexes_asks_no_more_than_those_who_measure_recall():
     assert peak < embeddings.asking.nbytes / 4
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 99),
     k=st.sampled_from([1, 5, 30, 60]),

@@ -58,7 +58,7 @@ def merged(answers: Answers, k: int, groups: np.ndarray = NO_GROUPS, **settings)
     return found.hits.rows, found.clusters
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(deal=deals(), k=st.integers(1, 40), alpha=st.sampled_from(ALPHAS), least=st.sampled_from([0.0, 0.05, 0.14]))
 def test_quotas_fill_the_list_within_what_clusters_hold_and_give_the_smallest_share(deal, k, alpha, least):
     intent, held, lots = deal
@@ -68,7 +68,7 @@ def test_quotas_fill_the_list_within_what_clusters_hold_and_give_the_smallest_sh
     assert (places <= held).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(deal=deals(), k=st.integers(1, 40), alpha=st.sampled_from(ALPHAS), most=st.sampled_from([0.2, 0.5, 0.9]))
 def test_the_largest_share_is_exceeded_only_where_the_list_would_not_be_full(deal, k, alpha, most):
     intent, held, lots = deal
@@ -80,7 +80,7 @@ def test_the_largest_share_is_exceeded_only_where_the_list_would_not_be_full(dea
     assert (places[~enough] >= np.minimum(held, limit)[~enough]).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(deal=deals(), k=st.integers(1, 40))
 def test_alpha_zero_gives_equal_shares_within_one_to_clusters_with_room(deal, k):
     intent, held, lots = deal
@@ -89,7 +89,7 @@ def test_alpha_zero_gives_equal_shares_within_one_to_clusters_with_room(deal, k)
         assert all(count >= largest - 1 or count == held for count, held in zip(places, room, strict=True))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(deal=deals(), k=st.integers(1, 40))
 def test_without_bound_alpha_fills_the_likeliest_cluster_first(deal, k):
     intent, held, lots = deal
@@ -101,7 +101,7 @@ def test_without_bound_alpha_fills_the_likeliest_cluster_first(deal, k):
                 left -= places[cluster]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(deal=deals(), k=st.integers(1, 40))
 def test_the_share_of_the_likeliest_cluster_grows_with_alpha_to_within_rounding(deal, k):
     intent, held, lots = deal
@@ -112,7 +112,7 @@ def test_the_share_of_the_likeliest_cluster_grows_with_alpha_to_within_rounding(
     assert (shares[-1] >= shares[0]).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(deal=deals(), k=st.integers(1, 40), alpha=st.sampled_from(ALPHAS), seed=st.integers(0, 99))
 def test_renumbering_clusters_renumbers_their_quotas(deal, k, alpha, seed):
     intent, held, lots = deal
@@ -140,7 +140,7 @@ def test_lots_decide_between_equal_clusters_and_not_their_numbers():
     assert (np.abs(places.sum(axis=0) - 1000) < 130).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), k=st.integers(1, 130), levels=st.sampled_from([0, 3]))
 def test_where_scores_compare_the_best_of_all_are_found(seed, k, levels):
     answers = answers_of(seed=seed, levels=levels)

@@ -32,7 +32,7 @@ def test_the_largest_and_smallest_bits_stay_below_the_bound():
     assert [below(np.int64(bits), 10) for bits in (0, -1, -(2**63), 2**63 - 1)] == [0, 9, 5, 4]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(size=st.integers(1, 200), share=st.floats(0, 1), key=st.integers(-(2**63), 2**63 - 1))
 def test_choosing_follows_floyds_algorithm_word_for_word(size, share, key):
     count = int(size * share)

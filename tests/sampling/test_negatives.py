@@ -11,7 +11,7 @@ from amity.sampling.numbering import number
 NONE = np.empty(0, np.int64)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10**6), num_nodes=st.integers(2, 40), num_edges=st.integers(0, 400), rows=st.integers(1, 12))
 def test_masked_are_the_query_and_whom_it_knows_but_never_the_positive(seed, num_nodes, num_edges, rows):
     rng = np.random.default_rng(seed)

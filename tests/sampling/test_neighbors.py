@@ -38,7 +38,7 @@ graphs = st.builds(random_adjacency, st.integers(1, 40), st.integers(0, 300), st
 fanouts = st.lists(st.integers(-1, 7), min_size=1, max_size=3).map(tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(adjacency=graphs, fanout=fanouts, seed=st.integers(-(2**63), 2**63 - 1), data=st.data())
 def test_a_block_obeys_its_laws(adjacency, fanout, seed, data):
     num_nodes = adjacency.num_nodes

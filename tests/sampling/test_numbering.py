@@ -8,7 +8,7 @@ NONE = np.empty(0, np.int64)
 names = st.lists(st.integers(0, 50) | st.integers(0, 2**33 - 1), max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(first=names, second=names)
 def test_nodes_are_numbered_in_the_order_in_which_they_are_first_seen(first, second):
     nodes, slots, positions = number(NONE, NONE, np.array(first, np.int64))

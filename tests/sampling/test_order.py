@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 from amity.sampling.order import shuffled
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.integers(1, 3000), seed=st.integers(-(2**63), 2**63 - 1), epoch=st.integers(0, 5))
 def test_every_epoch_visits_each_place_once(size, seed, epoch):
     places = np.arange(epoch * size, (epoch + 1) * size)

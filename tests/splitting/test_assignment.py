@@ -14,7 +14,7 @@ from amity.splitting.assignment import Labels, nth_time
 MOMENTS = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3), min_size=1, max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times=MOMENTS, data=st.data())
 def test_the_time_at_a_rank_is_that_of_the_sorted_times_without_a_given_part(times: list[int], data: st.DataObject):
     parts = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(times), max_size=len(times))), np.int8)

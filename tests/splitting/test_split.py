@@ -116,7 +116,7 @@ def test_seeds_give_different_splits_and_repeat_themselves(graph, tmp_path):
     assert edge_set(first.test.truth) != edge_set(other.test.truth)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(moments=st.integers(1, 60), valid=st.floats(0.02, 0.4), test=st.floats(0.02, 0.4), seed=st.integers(0, 99))
 def test_a_split_by_time_takes_the_latest_and_cuts_no_instant(
     make_random_friend_graph, tmp_path_factory, moments, valid, test, seed
@@ -294,7 +294,7 @@ def viewed_shop(likes_at: int, views_at: int, seed: int) -> Graph:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(likes_at=st.integers(20, 1000), views_at=st.integers(1, 2000), seed=st.integers(0, 99), quiet=st.booleans())
 def test_by_time_nothing_in_the_train_graph_is_later_than_its_cutoff(tmp_path_factory, likes_at, views_at, seed, quiet):
     graph = viewed_shop(likes_at, views_at, seed)

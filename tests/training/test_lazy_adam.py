@@ -24,7 +24,7 @@ def take_step(table: nn.Embedding, optimizer: optim.Optimizer, rows: list[int]) 
     optimizer.step()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=12), min_size=1, max_size=6))
 def test_touched_rows_move_as_under_sparse_adam_and_no_others(steps: list[list[int]]):
     ours, oracle = tables()
