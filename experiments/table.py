@@ -1,7 +1,7 @@
 """Train every arm on every network with several seeds, and remake the tables of `experiments/RESULTS.md`.
 
     python experiments/table.py ../shared/data                        # all of it: hours
-    python experiments/table.py ../shared/data --kept                 # of what has been run so far: seconds
+    python experiments/table.py ../shared/data --kept                 # of what has been run so far: minutes
     python experiments/table.py ../shared/data --networks fb100_reed --arms gat both --seeds 3 --page runs/reed.md
 
 A run is `runs/table/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/table/`. What has a
@@ -72,8 +72,11 @@ def main() -> None:
             print(f"{name}: left out, since no seed has a record of every arm", flush=True)
             continue
         results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
-        write(given.page, results)
+        if not given.kept:
+            write(given.page, results)
     refuse_none(results, given.records)
+    if given.kept:
+        write(given.page, results)
 
 
 def arguments() -> argparse.Namespace:
