@@ -113,8 +113,8 @@ def main() -> None:
                 print(f"{name}: left out, since `{arms[0]}` has no record", flush=True)
                 continue
             results[name] = {arm: some for arm, some in found.items() if some}
-            given.page.write_text(page(results), encoding="utf-8")
     refuse_none(results, given.records)
+    given.page.write_text(page(results), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:

@@ -30,6 +30,8 @@ from amity.graph.degrees import DEGREE_BUCKETS, degree_buckets
 
 TOLD = ("made", "seconds", "peak_rss_bytes", "queries", "candidates", "in_cluster", "intent", "steering")
 """What is kept of a report, as far as it is there."""
+ANYWHERE = ("data", "runs", "records", "jobs", "kept", "page")
+"""Options that say where and how tables are made; all others say of what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def stands(record: Path, config: Config) -> bool:
 def refuse_part(parser: ArgumentParser, given: Namespace) -> None:
     """Where a part of the tables would take the place of the published page, say so, and end with exit code 2."""
     place = parser.get_default("page")
-    whole = all(getattr(given, name, None) == parser.get_default(name) for name in ("networks", "arms", "seeds"))
+    asked = {name: value for name, value in vars(given).items() if name not in ANYWHERE}
+    whole = all(value == parser.get_default(name) for name, value in asked.items())
     if given.page.resolve() == place.resolve() and not whole:
         parser.error(f"{place.name} holds the whole table; say where the page of a part is to go: --page FILE")
 

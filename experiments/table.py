@@ -5,7 +5,8 @@
     python experiments/table.py ../shared/data --networks fb100_reed --arms gat both --seeds 3 --page runs/reed.md
 
 A run is `runs/table/<network>/<arm>-<seed>`, and what it found is kept in `experiments/records/table/`. What has a
-record of the settings of today is not run again, so that an interrupted table goes on, on this machine or another. As
+record of the settings of today is not run again, so that an interrupted table goes on, on this machine or another;
+the page is written when all has been run. As
 many runs as there are cores are made at a time. The arms are `experiments/arms/*.toml`, laid over the settings of the
 network in `examples/datasets/`. All arms of a seed have the same split, the same negatives and the same settings beside
 their own; what they are told apart by is the validation part alone (when to stop, and the weights of the blend).
@@ -72,11 +73,8 @@ def main() -> None:
             print(f"{name}: left out, since no seed has a record of every arm", flush=True)
             continue
         results[name] = {arm: [read(runs[arm, seed].record) for seed in seeds] for arm in arms}
-        if not given.kept:
-            write(given.page, results)
     refuse_none(results, given.records)
-    if given.kept:
-        write(given.page, results)
+    write(given.page, results)
 
 
 def arguments() -> argparse.Namespace:

@@ -22,8 +22,9 @@ def test_no_part_takes_the_place_of_a_published_page(module, page: str, part: li
         module.arguments()
 
 
-def test_one_collaborative_network_does_not_take_the_place_of_both(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["", "data", "--networks", "gowalla_lightgcn"])
+@pytest.mark.parametrize("part", [["--networks", "gowalla_lightgcn"], ["--seed", "3"]])
+def test_no_part_takes_the_place_of_the_collaborative_page(part: list[str], monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["", "data", *part])
     with pytest.raises(SystemExit, match="2"):
         collaborative.arguments()
     assert "COLLABORATIVE.md holds the whole table" in " ".join(capsys.readouterr().err.split())
