@@ -1,31 +1,31 @@
 """Gowalla and Yelp2018 as the field reports them: recall@20 and NDCG@20 of LightGCN, alone and with other tasks.
 
-    python experiments/collaborative.py ../shared/data
+    python experiments/collaborative.py ../shared/data                           # an hour of two cores
+    python experiments/collaborative.py ../shared/data --kept                    # of what has been run so far: seconds
     python experiments/collaborative.py ../shared/data --networks gowalla_lightgcn --arms gat --page runs/gowalla.md
 
 The split is the published one (NGCF, LightGCN, BARS). Every item is ranked but those that the user has in the train
 part; both metrics are means over all users with a test interaction, NDCG over that of the best list of 20. All arms
 have the settings of `experiments/collaborative.toml`, laid over those of `experiments/arms/<arm>.toml`; a run is
-`runs/collaborative/<network>/<arm>-<seed>`, and what is done is not done again. The table goes to
-`experiments/COLLABORATIVE.md`.
+`runs/collaborative/<network>/<arm>-<seed>`, what it found is kept in `experiments/records/collaborative/`, and what
+has a record of the settings of today is not run again. The table goes to `experiments/COLLABORATIVE.md`.
 """
 
 import argparse
-import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from records import refuse_part
+from records import Found, read_record, refuse_none, refuse_part
+from running import Places, bring_up_to_date, has_record
+from tables import Results, head, interval, relative
 
-from amity import pipeline
 from amity.config import Config, load_config, merge, read_page
-from amity.evaluation.statistics import estimate
 
 HERE = Path(__file__).parent
 SETTINGS, NETWORKS, ARMS = HERE / "collaborative.toml", HERE.parent / "examples" / "datasets", HERE / "arms"
+RECORDS = HERE / "records" / "collaborative"
 METRICS = ("recall@20", "ndcg@20")
 BASE = "gat"
 """The arm without any task beside retrieval."""
@@ -50,23 +50,22 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a run found."""
-
-    report: dict[str, Any]
-    values: dict[str, np.ndarray]
-    """By the names of `METRICS`: one number a user, the users of every arm in the same order."""
-
-
 def main() -> None:
     """Train what is not trained yet, then write the table."""
     given = arguments()
-    results: dict[str, dict[str, Found]] = {name: {} for name in given.networks}
-    for arm in dict.fromkeys([BASE, *given.arms]):
-        for name in given.networks:
-            results[name][arm] = train(given, name, arm)
-            given.page.write_text(page(results), encoding="utf-8")
+    arms, places = list(dict.fromkeys([BASE, *given.arms])), Places(given.data, given.runs, given.records)
+    results: dict[str, dict[str, list[Found]]] = {}
+    for name in given.networks:
+        runs = {arm: [places.run(name, arm, settings(name, arm, seed)) for seed in range(given.seeds)] for arm in arms}
+        if not given.kept:
+            bring_up_to_date([run for some in runs.values() for run in some], metrics=METRICS, jobs=given.jobs)
+        found = {arm: [read_record(run.record) for run in some if has_record(run)] for arm, some in runs.items()}
+        if not found[BASE]:
+            print(f"{name}: left out, since `{BASE}` has no record", flush=True)
+            continue
+        results[name] = {arm: some for arm, some in found.items() if some}
+    refuse_none(results, given.records)
+    given.page.write_text(page(results), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -74,22 +73,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/collaborative"))
+    parser.add_argument("--records", type=Path, default=RECORDS, help="what runs found, kept apart from them")
     parser.add_argument("--networks", nargs="+", choices=PUBLISHED, default=list(PUBLISHED))
     parser.add_argument("--arms", nargs="+", choices=TITLES, default=[BASE, "xsimgcl", "cca_lightgcn"])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--kept", action="store_true", help="train nothing: take what has a record")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "COLLABORATIVE.md")
     given = parser.parse_args()
     refuse_part(parser, given)
     return given
-
-
-def train(given: argparse.Namespace, name: str, arm: str) -> Found:
-    """Bring one run up to date, and read what it found."""
-    path = given.runs / name / f"{arm}-{given.seed}"
-    pipeline.run(path, given.data / name, settings(name, arm, given.seed))
-    table = pq.read_table(path / "per_query.parquet", columns=list(METRICS))
-    report = json.loads((path / "report.json").read_text(encoding="utf-8"))
-    return Found(report, {metric: table[metric].to_numpy() for metric in METRICS})
 
 
 def settings(name: str, arm: str, seed: int) -> Config:
@@ -98,7 +91,7 @@ def settings(name: str, arm: str, seed: int) -> Config:
     return load_config(NETWORKS / f"{name}.toml", merge(over, {"seed": seed}))
 
 
-def page(results: dict[str, dict[str, Found]]) -> str:
+def page(results: Results) -> str:
     """The tables as Markdown."""
     return "\n".join(
         [
@@ -108,36 +101,31 @@ def page(results: dict[str, dict[str, Found]]) -> str:
             "is ranked but the user's train items. Published rows are the BARS leaderboard's, XSimGCL's its paper's;",
             f"percents are relative to the published {REFERENCE}. Seconds are those of training, on one core of a",
             "machine that did other work too.",
-            *(line for name, found in results.items() if found for line in ["", *table(name, found)]),
+            *(line for name, found in results.items() for line in ["", *table(name, found)]),
             "",
         ]
     )
 
 
-def table(name: str, found: dict[str, Found]) -> list[str]:
+def table(name: str, by_arm: Mapping[str, Sequence[Found]]) -> list[str]:
     """The rows of one network, beside the published ones, and how far arms lie from the encoder alone."""
-    reference = PUBLISHED[name][REFERENCE]
-    rows = [f"| {title}, published | {_cells(values, reference)} | | |" for title, values in PUBLISHED[name].items()]
-    for arm, run in found.items():
-        cells = _cells(tuple(run.values[metric].mean() for metric in METRICS), reference)
-        steps, seconds = run.report["config"]["training"]["steps"], run.report["seconds"]["train"]
-        rows.append(f"| amity, {TITLES[arm]} | {cells} | {steps:,} | {seconds:,.0f} |")
-    heads = ["", *(cell for metric in METRICS for cell in (metric, "")), "steps", "training, s"]
-    gaps = [f"{TITLES[arm]} {gap(run, found[BASE])}" for arm, run in found.items() if arm != BASE]
-    about = f"{METRICS[0]} against the encoder alone, percent [95% over users, one seed]: {'; '.join(gaps)}."
-    lines = [f"## {name}", "", f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|", *rows]
-    return [*lines, "", about] if gaps else lines
+    reference, columns = PUBLISHED[name][REFERENCE], [cell for metric in METRICS for cell in (metric, "")]
+    rows = head(["", *columns, "seeds", "steps", "training, s"])
+    rows += [f"| {title}, published | {_cells(values, reference)} | | | |" for title, values in PUBLISHED[name].items()]
+    for arm, found in by_arm.items():
+        cells = _cells([float(np.mean([run.values[metric].mean() for run in found])) for metric in METRICS], reference)
+        steps, seconds = found[0].settings["training"]["steps"], [run.report["seconds"]["train"] for run in found]
+        rows.append(f"| amity, {TITLES[arm]} | {cells} | {len(found)} | {steps:,} | {np.median(seconds):,.0f} |")
+    gaps = [
+        f"{TITLES[arm]} {interval(relative(by_arm, (arm, METRICS[0]), (BASE, METRICS[0])))}"
+        for arm in by_arm
+        if arm != BASE
+    ]
+    about = f"{METRICS[0]} against the encoder alone, percent [95%, over users and seeds]: {'; '.join(gaps)}."
+    return [f"## {name}", "", *rows, *(["", about] if gaps else [])]
 
 
-def gap(run: Found, base: Found) -> str:
-    """The relative difference of the first metric in percent, paired by user."""
-    first, second = run.values[METRICS[0]], base.values[METRICS[0]]
-    one = estimate((first - second)[:, None])[0]
-    value, low, high = (100 * number / second.mean() for number in (one.value, one.low, one.high))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _cells(values: tuple[float, ...], reference: tuple[float, ...]) -> str:
+def _cells(values: Sequence[float], reference: Sequence[float]) -> str:
     pairs = zip(values, reference, strict=True)
     return " | ".join(f"{value:.4f} | {100 * (value / other - 1):+.1f}%" for value, other in pairs)
 

@@ -10,9 +10,20 @@ def test_the_settings_of_every_arm_can_stand(arm: str):
     assert table.settings("fb100_reed", arm, 3).seed == 3
 
 
-@pytest.mark.parametrize("part", [["--networks", "fb100_cornell"], ["--seeds", "1"]])
-@pytest.mark.parametrize(("module", "page"), [(table, "RESULTS"), (divide, "DIVIDE"), (levers, "LEVERS")])
-def test_no_part_takes_the_place_of_a_published_page(module, page: str, part: list[str], monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("option", ["--networks", "--seeds"])
+@pytest.mark.parametrize(
+    ("module", "page", "network"),
+    [
+        (table, "RESULTS", "fb100_reed"),
+        (divide, "DIVIDE", "fb100_cornell"),
+        (levers, "LEVERS", "fb100_reed"),
+        (collaborative, "COLLABORATIVE", "gowalla_lightgcn"),
+    ],
+)
+def test_no_part_takes_the_place_of_a_published_page(
+    module, page: str, network: str, option: str, monkeypatch, capsys, tmp_path
+):
+    part = [option, {"--networks": network, "--seeds": "3"}[option]]
     monkeypatch.setattr("sys.argv", ["", "data", *part])
     with pytest.raises(SystemExit, match="2"):
         module.arguments()
@@ -20,14 +31,6 @@ def test_no_part_takes_the_place_of_a_published_page(module, page: str, part: li
     for given in (["data"], ["data", *part, "--page", str(tmp_path / "part.md")]):
         monkeypatch.setattr("sys.argv", ["", *given])
         module.arguments()
-
-
-@pytest.mark.parametrize("part", [["--networks", "gowalla_lightgcn"], ["--seed", "3"]])
-def test_no_part_takes_the_place_of_the_collaborative_page(part: list[str], monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["", "data", *part])
-    with pytest.raises(SystemExit, match="2"):
-        collaborative.arguments()
-    assert "COLLABORATIVE.md holds the whole table" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("lever", levers.LEVERS)
