@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from records import refuse_part
 from table import settings
 from tables import METRIC
 
@@ -66,15 +67,7 @@ class Snapshots(NamedTuple):
 
 def main() -> None:
     """Bring the runs up to date, damage them, age their graphs, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=Path("runs/table"))
-    parser.add_argument("--networks", nargs="*", default=NETWORKS, help="those whose graphs are damaged")
-    parser.add_argument("--without-ids", nargs="*", default=NETWORKS, help="those where arms without ids are, too")
-    parser.add_argument("--aged", nargs="*", default=NETWORKS, help="those whose graphs are aged")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
+    given = arguments()
     lines = introduction(given)
     for title, names, suffix in (
         ("Damaged graphs", given.networks, ""),
@@ -87,6 +80,21 @@ def main() -> None:
     if aged:
         lines += ["## Aged graphs", "", *ABOUT_AGE, "", *tables_of(aged)]
     given.page.write_text("\n".join(lines), encoding="utf-8")
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder of the data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/table"))
+    parser.add_argument("--networks", nargs="*", default=NETWORKS, help="those whose graphs are damaged")
+    parser.add_argument("--without-ids", nargs="*", default=NETWORKS, help="those where arms without ids are, too")
+    parser.add_argument("--aged", nargs="*", default=NETWORKS, help="those whose graphs are aged")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args()
+    refuse_part(parser, given)
+    return given
 
 
 def arms_of(given: argparse.Namespace, network: str, suffix: str) -> list[str]:

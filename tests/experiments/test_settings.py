@@ -2,6 +2,7 @@ import collaborative
 import divide
 import levers
 import pytest
+import robustness
 import table
 
 
@@ -17,13 +18,14 @@ def test_the_settings_of_every_arm_can_stand(arm: str):
         (table, "RESULTS", "fb100_reed"),
         (divide, "DIVIDE", "fb100_cornell"),
         (levers, "LEVERS", "fb100_reed"),
+        (robustness, "ROBUSTNESS", "fb100_reed"),
         (collaborative, "COLLABORATIVE", "gowalla_lightgcn"),
     ],
 )
 def test_no_part_takes_the_place_of_a_published_page(
     module, page: str, network: str, option: str, monkeypatch, capsys, tmp_path
 ):
-    part = [option, {"--networks": network, "--seeds": "3"}[option]]
+    part = [option, {"--networks": network, "--seeds": "9"}[option]]
     monkeypatch.setattr("sys.argv", ["", "data", *part])
     with pytest.raises(SystemExit, match="2"):
         module.arguments()
