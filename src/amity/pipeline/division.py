@@ -1,5 +1,6 @@
 """What k-means divides where neither histories nor a column decide: eigenvectors, or what another run has learned."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ def vectors_to_divide(split: Split, config: ClusteringConfig) -> Float[ndarray, 
     return None
 
 
-def other_inputs(config: ClusteringConfig) -> dict[str, str]:
-    """What clusters are made of beside artifacts of their own run: the embeddings of another, where it is at hand."""
+def hash_other_run(work: Work) -> Mapping[str, str]:
+    """The digest of the embeddings of another run, where candidates are divided by it and it is at hand."""
+    config = work.config.clustering
     path = Path(config.run)
     if config.by != "run" or not (path / MANIFEST).is_file():
         return {}

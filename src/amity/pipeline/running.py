@@ -54,7 +54,7 @@ def run_stage(path: Path | str, name: str, data: Path | str | None = None, confi
     with Run(path, write=True) as opened, _tried(opened):
         config = config or configure(path)
         work = prepare(opened, data, config) if name == "ingest" else Work(opened, config)
-        require(work, *(source for source in STAGES[name].reads if source != "data"))
+        require(work, *STAGES[name].reads)
         save_config(config, path / CONFIG)
         return _make(work, STAGES[name])
 

@@ -18,7 +18,7 @@ from amity.graph.storage import read_summary
 from amity.index import save_divided, save_index
 from amity.log import say
 from amity.pipeline import verbs
-from amity.pipeline.division import other_inputs
+from amity.pipeline.division import hash_other_run
 from amity.pipeline.learning import learn
 from amity.pipeline.reporting import evaluate_lists
 from amity.pipeline.spectral import settle_spectral
@@ -46,6 +46,8 @@ LOSSES = {
 
 Make = Callable[[Work, Path], Mapping[str, Any]]
 """Write the artifact into an empty folder, and return what there is to tell."""
+TABLES = "data"
+"""What tables are called among the inputs of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,12 @@ class Stage:
 
     name: str
     reads: tuple[str, ...]
-    """The stages whose artifacts it opens; `data` for the tables."""
+    """The stages whose artifacts it opens."""
     sections: tuple[str, ...]
     """The settings that decide what it writes."""
     make: Make
+    outside: Callable[[Work], Mapping[str, str]] = lambda _: {}
+    """Digests of what it reads beside these artifacts, by name; what is not at hand has none, and is taken on trust."""
 
 
 def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -171,14 +175,19 @@ def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
     return told if math.isnan(recall) else {**told, "valid_recall": recall}
 
 
+def hash_tables(work: Work) -> Mapping[str, str]:
+    """One hash over the tables."""
+    return {TABLES: work.tables} if work.tables else {}
+
+
 LEARNING = ("seed", "sampling", "encoder", "objectives", "training")
 RETRIEVING = ("ingest", "split", "cluster", "embed", "index")
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("ingest", ("data",), ("ingestion",), ingest_tables),
+        Stage("ingest", (), ("ingestion",), ingest_tables, hash_tables),
         Stage("split", ("ingest",), ("seed", "splitting"), split_graph),
-        Stage("cluster", ("ingest", "split"), ("seed", "clustering"), cluster_candidates),
+        Stage("cluster", ("ingest", "split"), ("seed", "clustering"), cluster_candidates, hash_other_run),
         Stage("train", ("ingest", "split", "cluster"), LEARNING, train_model),
         Stage("embed", ("ingest", "split", "cluster", "train"), ("seed", "embedding"), embed_nodes),
         Stage("index", ("ingest", "split", "cluster", "train", "embed"), ("seed", "index"), index_vectors),
@@ -210,7 +219,7 @@ def obstacle(work: Work, name: str) -> str:
     inputs = _inputs(work, STAGES[name])
     changed = [source for source, hashed in inputs.items() if record.inputs.get(source) != hashed]
     if changed:
-        return f"it was made before `{changed[0]}` was last made" if changed != ["data"] else "the tables have changed"
+        return f"it was made before `{changed[0]}` was last made" if changed != [TABLES] else "the tables have changed"
     before, now = record.section, settings(work, name)
     if record.code != __version__:  # Settings that came or went with a version say nothing against what it made.
         before, now = _common(before, now), _common(now, before)
@@ -230,7 +239,7 @@ def make(work: Work, stage: Stage) -> Record:
 def require(work: Work, *names: str) -> None:
     """Raise `ArtifactError` where the artifact of a stage, or one that it was made from, does not stand."""
     for name in names:
-        require(work, *(source for source in STAGES[name].reads if source != "data"))
+        require(work, *STAGES[name].reads)
         reason = obstacle(work, name)
         if reason:
             raise ArtifactError(
@@ -240,12 +249,9 @@ def require(work: Work, *names: str) -> None:
 
 
 def _inputs(work: Work, stage: Stage) -> dict[str, str]:
-    """The digest of each input, as it lies there now; that of tables which are not at hand is taken on trust."""
+    """The digest of each input, as it lies there now."""
     records = work.run.stages
-    inputs = {source: records[source].digest if source in records else "" for source in stage.reads if source != "data"}
-    if stage.name == "cluster":
-        inputs |= other_inputs(work.config.clustering)
-    return {**inputs, "data": work.tables} if "data" in stage.reads and work.tables else inputs
+    return {name: records[name].digest if name in records else "" for name in stage.reads} | {**stage.outside(work)}
 
 
 def _common(section: Any, other: Any) -> Any:
