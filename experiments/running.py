@@ -1,8 +1,9 @@
 """Runs side by side: each has a process of its own and a share of the cores, since small work gains nothing by more."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -44,14 +45,26 @@ def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) 
     if not runs:
         return
     jobs, afresh = min(jobs, len(runs)), get_context("spawn")
-    os.environ.update(dict.fromkeys(THREADS, str(max(1, (os.cpu_count() or 1) // jobs))))
-    with ProcessPoolExecutor(jobs, mp_context=afresh, initializer=log.set_silent, initargs=(True,)) as pool:
+    about = {"mp_context": afresh, "initializer": log.set_silent, "initargs": (True,)}
+    with threads(max(1, (os.cpu_count() or 1) // jobs)), ProcessPoolExecutor(jobs, **about) as pool:
         try:
             for task in as_completed([pool.submit(_bring_up_to_date, run, metrics) for run in runs]):
                 print(task.result(), flush=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Processes that begin meanwhile have so many threads; this one, which has threads already, does not notice."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def has_record(run: Run) -> bool:
