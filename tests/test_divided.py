@@ -11,6 +11,7 @@ import tiny
 from amity import pipeline
 from amity.cli import main
 from amity.config import Config, load_config, merge
+from amity.embedding.spectral import find_spectrum, rms_length
 from amity.errors import ArtifactError, ConfigError
 from amity.index import open_divided
 from amity.retrieval import Confidence, DividedRetriever
@@ -91,6 +92,15 @@ def test_steering_tells_what_alpha_does_to_recall_diversity_and_fairness(finishe
         assert sum(point["deciles"]) == pytest.approx(1)
         assert list(point["clusters"]) == list(report["clusters"])
     assert "Steering" in (finished / "report.html").read_text()
+
+
+def test_eigenvectors_of_clusters_stand_beside_what_a_run_has_learned(path: Path):
+    spectral = {"dim": 6, "of": "clusters", "power": 0.5, "share": 1.0}
+    pipeline.run(path, config=settings({"embedding": {"spectral": spectral}}))
+    work = pipeline.open_run(path, until="evaluate")
+    own = find_spectrum(work.split().train, work.config.embedding.spectral, work.clusters()).rows(0.5)
+    beside = work.embeddings().vectors[:, -6:]
+    np.testing.assert_allclose(beside / rms_length(beside), own, atol=1e-4)
 
 
 def test_exposure_is_told_by_the_values_of_a_column(path: Path):

@@ -156,6 +156,14 @@ def test_interests_and_clusters_exclude_each_other(work: Work, tmp_path: Path):
         pipeline.run(tmp_path / "run", data, settings(encoder=encoder, clustering=clustering))
 
 
+def test_eigenvectors_of_clusters_that_nobody_who_asks_is_in_are_refused_before_training(tmp_path: Path):
+    data = tiny.write_sequences(tmp_path / "tables")
+    clustering, embedding = {"by": "eigenvectors", "count": 3}, {"spectral": {"of": "clusters"}}
+    with pytest.raises(ConfigError, match="who asks, is in none of them"):
+        pipeline.run(tmp_path / "run", data, settings(clustering=clustering, embedding=embedding))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
 def test_items_are_divided_again_by_what_was_learned_of_them(tmp_path: Path):
     clustering = {"by": "eigenvectors", "count": 3, "balanced": True, "again_every": 25}
     path = tmp_path / "run"

@@ -11,9 +11,12 @@ import scipy.sparse as sp
 from numpy import ndarray
 from scipy.sparse.linalg import eigsh
 
+from amity.clustering import Clusters, undivided
 from amity.config import Config
-from amity.embedding import EmbeddingConfig, SpectralConfig, embed_graph, find_leading
-from amity.encoder import EncoderConfig, Model, build_model
+from amity.embedding import AtHand, EmbeddingConfig, SpectralConfig, embed_graph, find_leading
+from amity.embedding.spectral import find_spectrum, needed_bytes
+from amity.encoder import Division, EncoderConfig, Model, build_model
+from amity.errors import ConfigError
 from amity.graph import Adjacency, Category, Graph, NodeKind, Relation, from_pairs, reverse, union
 from amity.graph.vocabulary import integer_vocabulary
 from amity.kernels import mix
@@ -225,7 +228,7 @@ def test_without_a_share_and_a_power_there_are_learned_numbers_alone(
 
 def test_what_is_given_stays(split: Split, model: Model):
     assert settled(split, model, share=0.3, power=0.7).model_dump() == {
-        "dim": 20, "shift": 0.5, "share": 0.3, "power": 0.7
+        "dim": 20, "shift": 0.5, "share": 0.3, "power": 0.7, "of": "graph"
     }  # fmt: skip
     assert settled(split, model, share=0.3).share == 0.3
     assert settled(split, model, power=0.7).power == 0.7
@@ -302,3 +305,74 @@ def test_the_choice_among_a_pool_of_nearly_all_is_as_good_as_among_all(split: Sp
     found = recalls(split, model)
     assert found[share] > 0.95 * max(found.values())
     assert min(found.values()) < 0.85 * max(found.values())
+
+
+@pytest.fixture(scope="module")
+def apart(make_random_friend_graph: FRIENDS) -> tuple[Graph, Clusters]:
+    """Two colleges, and a dozen people of a third, fewer than there are columns; some friendships between them."""
+    parts, firsts = [make_random_friend_graph(size, 8 * size, 5).messages for size in (300, 200, 12)], (0, 300, 500)
+    bridges = np.array([[0, 310], [5, 400], [299, 505], [450, 511]])
+    sources = [part.sources() + first for part, first in zip(parts, firsts, strict=True)]
+    targets = [part.indices + first for part, first in zip(parts, firsts, strict=True)]
+    sources, targets = np.concatenate([*sources, bridges[:, 0]]), np.concatenate([*targets, bridges[:, 1]])
+    adjacency = from_pairs(sources, targets, num_nodes=512)
+    adjacency = union(adjacency, reverse(adjacency))
+    kinds = (NodeKind("user", 0, integer_vocabulary(np.arange(512))),)
+    graph = Graph(kinds, (Relation("knows", "user", "user", undirected=True, adjacency=adjacency),), adjacency)
+    return graph, Clusters(np.repeat(np.arange(3, dtype=np.int32), (300, 200, 12)), ("north", "south", "west"))
+
+
+OF_CLUSTERS = SpectralConfig(dim=20, of="clusters")
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_inside_a_cluster_inner_products_are_those_of_its_own_graph(apart: tuple[Graph, Clusters], power: float):
+    graph, clusters = apart
+    rows = find_spectrum(graph, OF_CLUSTERS, clusters).rows(power)
+    for cluster in range(3):
+        members = clusters.members(cluster)
+        alone = find_leading(graph.messages.among(members), 20, shift=OF_CLUSTERS.shift).rows(power)
+        np.testing.assert_allclose(rows[members] @ rows[members].T, alone @ alone.T, atol=1e-4)
+
+
+def test_between_clusters_inner_products_are_noise(apart: tuple[Graph, Clusters]):
+    """Of the spread that independent directions have; the first eigenvectors alone would give them one sign."""
+    graph, clusters = apart
+    rows = find_spectrum(graph, OF_CLUSTERS, clusters).rows(1.0)
+    north, south = rows[:300], rows[300:500]
+    products = (north @ south.T) / np.outer(np.linalg.norm(north, axis=1), np.linalg.norm(south, axis=1))
+    assert 0.5 < products.std() * 20**0.5 < 2
+    inside = (north @ north.T)[~np.eye(300, dtype=bool)].mean()
+    assert abs((north @ south.T).mean()) < inside / 2
+
+
+def test_one_cluster_has_the_spectrum_of_the_graph(graph: Graph):
+    found = find_spectrum(graph, OF_CLUSTERS, undivided(600)).rows(0.5)
+    np.testing.assert_array_equal(found, find_leading(graph.messages, 20, shift=OF_CLUSTERS.shift).rows(0.5))
+
+
+def test_clusters_have_spectra_in_less_memory_than_the_graph(apart: tuple[Graph, Clusters]):
+    graph, clusters = apart
+    assert needed_bytes(graph, OF_CLUSTERS, clusters) < needed_bytes(graph, SpectralConfig(dim=20))
+
+
+def test_spectra_of_clusters_want_clusters_of_those_who_ask(graph: Graph, likes: Graph):
+    with pytest.raises(ConfigError, match="Give the clusters"):
+        find_spectrum(graph, OF_CLUSTERS)
+    with pytest.raises(ConfigError, match="a user, who asks, is in none"):
+        find_spectrum(likes, OF_CLUSTERS, Clusters(np.arange(SONGS, dtype=np.int32) % 2, ("odd", "even")))
+
+
+def test_a_divided_model_settles_and_embeds_with_the_spectra_of_its_clusters(split: Split):
+    halves = Clusters(np.arange(600, dtype=np.int32) % 2, ("even", "odd"))
+    model = build_model(split.train, EncoderConfig(dim=16), division=Division(2), seed=0)
+    config = Config(embedding=EmbeddingConfig(spectral=OF_CLUSTERS))
+    chosen, spectrum = settle_spectral(model, split, config, halves)
+    assert chosen.spectral.share in (0.0, *SHARES)
+    given = chosen.model_copy(update={"spectral": OF_CLUSTERS.model_copy(update={"power": 0.5, "share": 1.0})})
+    made = [
+        embed_graph(model, split.train, None, given, at_hand=at_hand).vectors
+        for at_hand in (AtHand(spectrum), AtHand(clusters=halves))
+    ]
+    np.testing.assert_array_equal(*made)
+    assert np.abs(made[0][:, 16:]).max() > 0

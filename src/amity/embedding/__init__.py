@@ -2,15 +2,17 @@
 
 from amity.embedding.embedding import AtHand, EmbeddingConfig, embed_graph
 from amity.embedding.histories import embed_nodes
-from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading
+from amity.embedding.spectral import DividedSpectrum, SpectralConfig, Spectrum, check_spectral, find_leading
 from amity.embedding.vectors import Embeddings, open_embeddings
 
 __all__ = [
     "AtHand",
+    "DividedSpectrum",
     "EmbeddingConfig",
     "Embeddings",
     "SpectralConfig",
     "Spectrum",
+    "check_spectral",
     "embed_graph",
     "embed_nodes",
     "find_leading",

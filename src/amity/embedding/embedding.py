@@ -18,12 +18,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import elu
 
+from amity.clustering import Clusters
 from amity.embedding.histories import fill_from_histories
 from amity.embedding.learned import Learned
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.questions import PromptedCodes
-from amity.embedding.spectral import SpectralConfig, Spectrum, find_leading, rms_length
+from amity.embedding.spectral import DividedSpectrum, SpectralConfig, Spectrum, find_spectrum, rms_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.embedding.vectors import Embeddings, allot, open_embeddings
 from amity.encoder import GraphEncoder, InputSource, Model, SequenceEncoder
@@ -64,8 +65,10 @@ class EmbeddingConfig(Section):
 class AtHand:
     """What embedding need not compute for itself."""
 
-    spectrum: Spectrum | None = None
-    """The leading eigenvectors of the graph's messages."""
+    spectrum: Spectrum | DividedSpectrum | None = None
+    """The leading eigenvectors of the graph's messages, or those of each cluster."""
+    clusters: Clusters | None = None
+    """How the candidates are divided."""
     histories: Histories | None = None
     """What those who ask have taken, be it more than the graph's own edges."""
 
@@ -86,19 +89,19 @@ def embed_graph(
     time (three where more than two layers of attention with residuals are averaged). Without one, everything stays
     in memory. What was learned does not depend on threads, and on the chunk by no more than rounding.
 
-    Where `spectral.share` and `spectral.power` are given, numbers follow that only the graph's eigenvectors decide
-    (computed here unless they are at hand, and in memory): inner products become learned + share x spectral. They are
-    the same in what every cluster is asked with.
+    Where `spectral.share` and `spectral.power` are given, numbers follow that only eigenvectors decide, those of the
+    graph or of each cluster (computed here unless they are at hand, and in memory): inner products become learned +
+    share x spectral. They are the same in what every cluster is asked with.
 
     A sequence encoder passes no messages: who asks is told by the histories at hand, or those of the graph's own edges.
     A model with prompts behind the encoder gives the codes of those who ask (`codes.npy`, `lengths.npy`) and the head
     that makes questions of them (`head.safetensors`), one with prompts at the inputs or with interests the questions
     (`asking.npy`), one that has learned intent how likely each cluster is (`intent.npy`): see `Embeddings`. Raises
-    `ConfigError` where a sequence encoder is to pass messages.
+    `ConfigError` where a sequence encoder is to pass messages, and where there are no clusters to find eigenvectors of.
     """
     config, at_hand, encoder = config or EmbeddingConfig(), at_hand or AtHand(), model.encoder
     fill = _filler(model, graph, config, torch.device(device), at_hand.histories)
-    beside = _spectral_rows(graph, config.spectral, at_hand.spectrum)
+    beside = _spectral_rows(graph, config.spectral, at_hand)
     shape, width = (graph.num_nodes, encoder.dim), encoder.dim + beside.shape[1]
     dtype = np.float16 if config.precision == "half" else np.float32
     with _scratch_in(directory) as scratch:
@@ -144,12 +147,10 @@ def _filler(
     return fill
 
 
-def _spectral_rows(
-    graph: Graph, config: SpectralConfig, spectrum: Spectrum | None
-) -> Float32[ndarray, "nodes spectral"]:
+def _spectral_rows(graph: Graph, config: SpectralConfig, at_hand: AtHand) -> Float32[ndarray, "nodes spectral"]:
     if "auto" in (config.power, config.share) or not (config.dim and config.share):
         return np.empty((graph.num_nodes, 0), np.float32)
-    return (spectrum or find_leading(graph.messages, config.dim, shift=config.shift)).rows(float(config.power))
+    return (at_hand.spectrum or find_spectrum(graph, config, at_hand.clusters)).rows(float(config.power))
 
 
 def refuse_messages(config: EmbeddingConfig) -> None:

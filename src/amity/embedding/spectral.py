@@ -6,11 +6,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from amity.graph import Adjacency
+from amity.clustering import Clusters
+from amity.errors import ConfigError
+from amity.graph import Adjacency, Graph
 from amity.graph.propagation import propagate
 from amity.section import Section
 
@@ -35,6 +37,9 @@ class SpectralConfig(Section):
     """Power of the eigenvalues; `auto` is what finds most friends of the validation part, settled by `amity embed`."""
     share: NonNegativeFloat | Literal["auto"] = "auto"
     """Weight of its inner products, where mean squared lengths are equal; settled like the power."""
+    of: Literal["graph", "clusters"] = "graph"
+    """Whose eigenvectors they are: the graph's, or those of each cluster alone, which say more of it in as many
+    numbers and nothing of edges between clusters. Memory is then that of the largest cluster, beside the vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,66 @@ class Spectrum:
         rows = self.vectors * scale.astype(np.float32)
         rows *= (self.degrees**POPULARITY).astype(np.float32)[:, None]
         return rows / np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
+
+
+@dataclass(frozen=True, slots=True)
+class DividedSpectrum:
+    """The spectrum of each cluster by itself: of the edges that stay inside it."""
+
+    members: tuple[Int64[ndarray, "_"], ...]
+    """The rows of each cluster."""
+    parts: tuple[Spectrum, ...]
+    """Its spectrum; narrower than the others where it has fewer members than they have columns."""
+    shape: tuple[int, int]
+    """How many nodes there are, and how many columns; who is in no cluster has zeros."""
+
+    def rows(self, power: float) -> Float32[ndarray, "nodes dim"]:
+        """The rows of each spectrum, turned by a rotation of the cluster's own, drawn at random.
+
+        Inside a cluster inner products are what they were. The coordinates of two clusters have nothing to do with each
+        other; turned, their inner products are noise about 0, of a standard deviation of lengths / √dim, where the
+        first eigenvectors, whose numbers all have one sign, would have made everybody alike.
+        """
+        rows = np.zeros(self.shape, np.float32)
+        for number, (members, part) in enumerate(zip(self.members, self.parts, strict=True)):
+            own = part.rows(power)
+            rows[members] = own @ _rotation(self.shape[1], seed=number)[: own.shape[1]]
+        return rows / np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
+
+
+def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> Spectrum | DividedSpectrum:
+    """The spectrum of a graph's messages, or of each cluster's, as the settings say; of one cluster it is the graph's.
+
+    Raises `ConfigError` where `clusters` are wanted and not given, and as `check_spectral` does.
+    """
+    if config.of == "clusters" and clusters is None:
+        raise ConfigError(
+            'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), and there are none. '
+            'Give the clusters, or set it to "graph".'
+        )
+    if config.of == "graph" or clusters is None or clusters.count == 1:
+        return find_leading(graph.messages, config.dim, shift=config.shift)
+    check_spectral(graph, config)
+    members = tuple(graph.candidates.first + clusters.members(cluster) for cluster in range(clusters.count))
+    parts = tuple(find_leading(graph.messages.among(rows), config.dim, shift=config.shift) for rows in members)
+    return DividedSpectrum(members, parts, (graph.num_nodes, config.dim))
+
+
+def check_spectral(graph: Graph, config: SpectralConfig) -> None:
+    """Raise `ConfigError` where eigenvectors are those of clusters, and those who ask are in none."""
+    if config.of == "clusters" and graph.queries is not graph.candidates:
+        raise ConfigError(
+            f'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), but clusters are of '
+            f'{graph.candidates.name}, and a {graph.queries.name}, who asks, is in none of them. Set it to "graph".'
+        )
+
+
+def needed_bytes(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> int:
+    """The most memory that `find_spectrum` takes, with what it returns."""
+    largest, kept = graph.num_nodes, 0
+    if config.of == "clusters" and clusters and clusters.count > 1:
+        largest, kept = int(clusters.sizes().max()), graph.num_nodes
+    return int((BLOCKS * (1 + SPARE) * largest + kept) * config.dim * 4)
 
 
 def rms_length(rows: Float[ndarray, "nodes dim"]) -> float:
@@ -101,6 +166,11 @@ def _damp(
     for _ in range(PRODUCTS - 1):
         before, now = now, 2 * (times(now) - np.float32(middle) * now) / np.float32(half) - before
     return now
+
+
+def _rotation(dim: int, *, seed: int) -> Float32[ndarray, "dim dim"]:
+    """An orthogonal matrix, drawn at random."""
+    return _orthonormal(np.random.default_rng(seed).standard_normal((dim, dim), np.float32))
 
 
 def _orthonormal(block: Float32[ndarray, "nodes columns"]) -> Float32[ndarray, "nodes columns"]:

@@ -59,6 +59,14 @@ class Adjacency:
         places = np.arange(indptr[-1]) + np.repeat(self.indptr[chosen] - indptr[:-1], sizes)
         return Adjacency(indptr, self.indices[places])
 
+    def among(self, chosen: Int64[ndarray, "chosen"]) -> "Adjacency":
+        """The edges between some nodes, ascending, which are counted anew; times and weights are left out."""
+        theirs, places = self.rows(chosen), np.full(self.num_nodes, -1, np.int64)
+        places[chosen] = np.arange(len(chosen))
+        kept = places[theirs.indices] >= 0
+        indptr = np.concatenate([[0], np.cumsum(kept)])[theirs.indptr]
+        return Adjacency(indptr, places[theirs.indices[kept]].astype(self.indices.dtype))
+
     def edges_of(self, chosen: Int64[ndarray, "chosen"]) -> tuple[Int64[ndarray, "some"], Int64[ndarray, "some"]]:
         """The edges that leave some nodes, in the order given: the place of the node among them, and the neighbour."""
         some = self.rows(chosen)

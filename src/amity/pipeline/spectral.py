@@ -11,8 +11,8 @@ from numpy import ndarray
 from amity.clustering import Clusters
 from amity.config import Config
 from amity.device import check_device
-from amity.embedding import EmbeddingConfig, SpectralConfig, Spectrum, embed_graph, find_leading
-from amity.embedding.spectral import BLOCKS, SPARE, rms_length
+from amity.embedding import DividedSpectrum, EmbeddingConfig, SpectralConfig, Spectrum, embed_graph
+from amity.embedding.spectral import find_spectrum, needed_bytes, rms_length
 from amity.encoder import Model
 from amity.log import say
 from amity.pipeline.judge import Judge
@@ -28,16 +28,16 @@ POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 def settle_spectral(
     model: Model, split: Split, config: Config, clusters: Clusters | None = None
-) -> tuple[EmbeddingConfig, Spectrum | None]:
-    """The settings of embedding with power and share of the spectral part settled, and the train graph's spectrum.
+) -> tuple[EmbeddingConfig, Spectrum | DividedSpectrum | None]:
+    """The settings of embedding with power and share of the spectral part settled, and the spectrum that it is of.
 
     What is given stays; what is not is what finds most friends of the validation part. The share is 0 where that is
     best, where the part has no width, and where it would take more memory than there is for it. With clusters it is
-    judged by their merged lists, as in training.
+    judged by their merged lists, as in training. Raises `ConfigError` as `find_spectrum` does.
     """
     chosen = config.embedding.spectral
     wanted = chosen.dim > 0 and chosen.share != 0
-    needed_gib = BLOCKS * (1 + SPARE) * chosen.dim * split.train.num_nodes * 4 / 2**30
+    needed_gib = needed_bytes(split.train, chosen, clusters) / 2**30
     fits = needed_gib <= config.embedding.memory_gib
     if wanted and not fits:
         say(
@@ -46,7 +46,7 @@ def settle_spectral(
         )
     if not (wanted and fits):
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
-    spectrum = find_leading(split.train.messages, chosen.dim, shift=chosen.shift)
+    spectrum = find_spectrum(split.train, chosen, clusters)
     if "auto" in (chosen.share, chosen.power):
         recipe = Recipe(config.sampling, config.encoder, config.objectives, config.training, clusters)
         judge = Judge.of(split, recipe, seed=config.seed)
@@ -66,7 +66,7 @@ def _choose(given: SpectralConfig, found: Found) -> SpectralConfig:
     return given.model_copy(update={"power": power, "share": share})
 
 
-def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum) -> Found:
+def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum | DividedSpectrum) -> Found:
     pool = None
     if split.train.candidates.count > config.training.validation_candidates:
         pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
@@ -86,7 +86,7 @@ def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum)
     return found
 
 
-def _found_divided(model: Model, judge: Judge, config: Config, spectrum: Spectrum) -> Found:
+def _found_divided(model: Model, judge: Judge, config: Config, spectrum: Spectrum | DividedSpectrum) -> Found:
     pool, told, rows = judge.pool, judge.ask(model, _plain(config)), cache(spectrum.rows)
 
     def found(power: float, share: float) -> float:

@@ -11,7 +11,7 @@ from amity import __version__
 from amity.artifacts import Record, digest
 from amity.clustering import group_by_column, save_clusters
 from amity.device import check_device
-from amity.embedding import AtHand, embed_graph
+from amity.embedding import AtHand, check_spectral, embed_graph
 from amity.errors import ArtifactError, ConfigError
 from amity.evaluation import fit_blend, fit_confidence
 from amity.graph.storage import read_summary
@@ -103,6 +103,7 @@ def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     split, config = work.split(), work.config
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
     check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
+    check_spectral(split.train, config.embedding.spectral)
     if clusters.count > 1 and config.evaluation.exposure:
         group_by_column(split.train.candidates, config.evaluation.exposure, setting="evaluation.exposure")
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
@@ -133,7 +134,7 @@ def embed_nodes(work: Work, directory: Path) -> Mapping[str, Any]:
     model, split, device = work.model(), work.split(), check_device(work.config.device)
     config, spectrum = settle_spectral(model, split, work.config, work.clusters())
     told = histories_before(split, split.test) if work.config.encoder.kind == "sequence" else None
-    at_hand = AtHand(spectrum, told)
+    at_hand = AtHand(spectrum, histories=told)
     made = embed_graph(model, split.train, directory / "embeddings", config, device=device, at_hand=at_hand)
     nodes, dim = made.vectors.shape
     settled = config.spectral.model_dump(include={"power", "share"})

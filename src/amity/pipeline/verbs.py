@@ -101,7 +101,7 @@ def settle(
     return settle_spectral(model, split, config or Config(), clusters)[0]
 
 
-def embed(
+def embed(  # noqa: PLR0913 (all but three by name)
     model: Model,
     graph: Graph,
     config: EmbeddingConfig | None = None,
@@ -109,18 +109,18 @@ def embed(
     storage: Path | None = None,
     device: Device = "cpu",
     histories: Histories | None = None,
+    clusters: Clusters | None = None,
 ) -> Embeddings:
     """One vector for every node of a graph, for evaluation `split.train`; in memory unless there is a `storage`.
 
     A sequence encoder tells who asks by `histories`, by default those of the graph; to be judged by the test part,
     `amity.sampling.histories_before(split, split.test)`, which hold the validation edges too. Eigenvectors stand
-    beside what was learned where the settings say how much they count: see `settle`.
+    beside what was learned where the settings say how much they count: see `settle`; those of `clusters` need these.
 
-    Raises `DeviceError` where the device is not there.
+    Raises `DeviceError` where the device is not there, and `ConfigError` where clusters are needed and not given.
     """
-    return embedding.embed_graph(
-        model, graph, storage, config, device=check_device(device), at_hand=AtHand(histories=histories)
-    )
+    at_hand = AtHand(histories=histories, clusters=clusters)
+    return embedding.embed_graph(model, graph, storage, config, device=check_device(device), at_hand=at_hand)
 
 
 def evaluate(
