@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those of the table lie, and these")
     parser.add_argument("--records", type=Path, default=HERE / "records" / "levers", help="what runs found")
-    parser.add_argument("--networks", nargs="+", choices=KNOWN, default=NETWORKS)
+    parser.add_argument("--networks", nargs="+", choices=KNOWN, default=list(NETWORKS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs at a time; one a core")
     parser.add_argument("--page", type=Path, default=HERE / "LEVERS.md")

@@ -87,9 +87,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/table"))
-    parser.add_argument("--networks", nargs="*", default=NETWORKS, help="those whose graphs are damaged")
-    parser.add_argument("--without-ids", nargs="*", default=NETWORKS, help="those where arms without ids are, too")
-    parser.add_argument("--aged", nargs="*", default=NETWORKS, help="those whose graphs are aged")
+    some = {"nargs": "*", "default": list(NETWORKS)}
+    parser.add_argument("--networks", **some, help="those whose graphs are damaged")
+    parser.add_argument("--without-ids", **some, help="those where arms without ids are, too")
+    parser.add_argument("--aged", **some, help="those whose graphs are aged")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()

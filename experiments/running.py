@@ -57,14 +57,17 @@ def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Processes that begin meanwhile have so many threads; this one, which has threads already, does not notice."""
+    """Processes that begin meanwhile have so many threads; this one, which may have others, must compile nothing."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
     try:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def has_record(run: Run) -> bool:

@@ -13,6 +13,7 @@ from amity.cli import main
 from amity.config import Config, load_config, merge
 from amity.embedding.spectral import find_spectrum, rms_length
 from amity.errors import ArtifactError, ConfigError
+from amity.evaluation import DamageConfig
 from amity.index import open_divided
 from amity.retrieval import Confidence, DividedRetriever
 
@@ -101,6 +102,9 @@ def test_eigenvectors_of_clusters_stand_beside_what_a_run_has_learned(path: Path
     own = find_spectrum(work.split().train, work.config.embedding.spectral, work.clusters()).rows(0.5)
     beside = work.embeddings().vectors[:, -6:]
     np.testing.assert_allclose(beside / rms_length(beside), own, atol=1e-4)
+    damaged = pipeline.damage_arms([f"one={path}"], DamageConfig(edges=(0.9,), features=())).tables["one"]
+    (table,) = damaged.values()
+    assert table["recall@10"].to_numpy().mean() > table["90% of edges/recall@10"].to_numpy().mean()
 
 
 def test_exposure_is_told_by_the_values_of_a_column(path: Path):

@@ -23,7 +23,9 @@ ROUNDS, PRODUCTS = 3, 8
 POPULARITY = 0.25
 """Power of a node's degree by which its row is stretched."""
 BLOCKS = 5
-"""Most blocks of columns of all nodes that there ever are at once, in single precision."""
+"""Most blocks of columns of all nodes that there ever are at once while they are found, in single precision."""
+KEPT = 3
+"""Most arrays of finished columns of all nodes: eigenvectors, rows made of them, and these as they are written."""
 
 
 class SpectralConfig(Section):
@@ -39,7 +41,7 @@ class SpectralConfig(Section):
     """Weight of its inner products, where mean squared lengths are equal; settled like the power."""
     of: Literal["graph", "clusters"] = "graph"
     """Whose eigenvectors they are: the graph's, or those of each cluster alone, which say more of it in as many
-    numbers and nothing of edges between clusters. Memory is then that of the largest cluster, beside the vectors."""
+    numbers and nothing of edges between clusters. That takes half of the memory, or less, where no cluster is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Spectrum:
         scale = np.clip(self.values, 0.0, None) ** power * (self.values > 0)
         rows = self.vectors * scale.astype(np.float32)
         rows *= (self.degrees**POPULARITY).astype(np.float32)[:, None]
-        return rows / np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
+        return _to_unit_length(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +79,33 @@ class DividedSpectrum:
     """How many nodes there are, and how many columns; who is in no cluster has zeros."""
 
     def rows(self, power: float) -> Float32[ndarray, "nodes dim"]:
-        """The rows of each spectrum, turned by a rotation of the cluster's own, drawn at random.
+        """The rows of each spectrum, turned by a rotation of the cluster's own, drawn at random; see `Spectrum.rows`.
 
-        Inside a cluster inner products are what they were. The coordinates of two clusters have nothing to do with each
-        other; turned, their inner products are noise about 0, of a standard deviation of lengths / √dim, where the
-        first eigenvectors, whose numbers all have one sign, would have made everybody alike.
+        Inside clusters inner products are what they were, up to one factor for all. The coordinates of two clusters
+        have nothing to do with each other: turned, two rows have a cosine whose standard deviation is 1 / √dim, as
+        rotations are drawn, where first eigenvectors, whose numbers all have one sign, would have made everybody alike.
+        One draw is that of all pairs of two clusters.
         """
         rows = np.zeros(self.shape, np.float32)
         for number, (members, part) in enumerate(zip(self.members, self.parts, strict=True)):
             own = part.rows(power)
             rows[members] = own @ _rotation(self.shape[1], seed=number)[: own.shape[1]]
-        return rows / np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
+        return _to_unit_length(rows)
 
 
 def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> Spectrum | DividedSpectrum:
     """The spectrum of a graph's messages, or of each cluster's, as the settings say; of one cluster it is the graph's.
 
-    Raises `ConfigError` where `clusters` are wanted and not given, and as `check_spectral` does.
+    Raises `ConfigError` where `clusters` are wanted and not given, and where those who ask are in none of them.
     """
-    if config.of == "clusters" and clusters is None:
+    if config.of == "graph":
+        return find_leading(graph.messages, config.dim, shift=config.shift)
+    if clusters is None:
         raise ConfigError(
             'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), and there are none. '
             'Give the clusters, or set it to "graph".'
         )
-    if config.of == "graph" or clusters is None or clusters.count == 1:
+    if clusters.count == 1:
         return find_leading(graph.messages, config.dim, shift=config.shift)
     check_spectral(graph, config)
     members = tuple(graph.candidates.first + clusters.members(cluster) for cluster in range(clusters.count))
@@ -109,20 +114,21 @@ def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | Non
 
 
 def check_spectral(graph: Graph, config: SpectralConfig) -> None:
-    """Raise `ConfigError` where eigenvectors are those of clusters, and those who ask are in none."""
-    if config.of == "clusters" and graph.queries is not graph.candidates:
+    """Raise `ConfigError` where eigenvectors are wanted, those of clusters, and those who ask are in none."""
+    wanted = config.dim > 0 and config.share != 0
+    if wanted and config.of == "clusters" and graph.queries is not graph.candidates:
         raise ConfigError(
-            f'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), but clusters are of '
-            f'{graph.candidates.name}, and a {graph.queries.name}, who asks, is in none of them. Set it to "graph".'
+            'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), but clusters divide '
+            f'`{graph.candidates.name}`, and those who ask are `{graph.queries.name}`. Set it to "graph".'
         )
 
 
 def needed_bytes(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> int:
-    """The most memory that `find_spectrum` takes, with what it returns."""
-    largest, kept = graph.num_nodes, 0
+    """The most memory that it takes to find a spectrum and to stand its rows beside what was learned."""
+    largest = kept = graph.num_nodes
     if config.of == "clusters" and clusters and clusters.count > 1:
-        largest, kept = int(clusters.sizes().max()), graph.num_nodes
-    return int((BLOCKS * (1 + SPARE) * largest + kept) * config.dim * 4)
+        largest = int(clusters.sizes().max())
+    return int(max(BLOCKS * (1 + SPARE) * largest + kept * (largest < kept), KEPT * kept) * config.dim * 4)
 
 
 def rms_length(rows: Float[ndarray, "nodes dim"]) -> float:
@@ -154,7 +160,13 @@ def find_leading(adjacency: Adjacency, dim: int, *, shift: float) -> Spectrum:
         inner = (block.T @ times(block)).astype(np.float64)
         values, turn = np.linalg.eigh((inner + inner.T) / 2)
         block, bound = block @ turn.astype(np.float32), max(0.0, values[0])
-    return Spectrum(values[-dim:], block[:, -dim:], degrees)
+    return Spectrum(values[-dim:], np.ascontiguousarray(block[:, -dim:]), degrees)
+
+
+def _to_unit_length(rows: Float32[ndarray, "nodes dim"]) -> Float32[ndarray, "nodes dim"]:
+    """The same array, its rows of mean squared length 1; zeros stay zeros."""
+    rows /= np.float32(max(rms_length(rows), np.finfo(np.float32).tiny))
+    return rows
 
 
 def _damp(

@@ -60,12 +60,15 @@ class Adjacency:
         return Adjacency(indptr, self.indices[places])
 
     def among(self, chosen: Int64[ndarray, "chosen"]) -> "Adjacency":
-        """The edges between some nodes, ascending, which are counted anew; times and weights are left out."""
-        theirs, places = self.rows(chosen), np.full(self.num_nodes, -1, np.int64)
-        places[chosen] = np.arange(len(chosen))
-        kept = places[theirs.indices] >= 0
+        """The edges between some nodes, given ascending and once each, and counted anew from 0.
+
+        Times and weights are left out. Neither time nor memory grows with the other nodes.
+        """
+        theirs, last = self.rows(chosen), max(len(chosen) - 1, 0)
+        places = np.searchsorted(chosen, theirs.indices).clip(max=last)
+        kept = chosen[places] == theirs.indices if len(chosen) else np.empty(0, bool)
         indptr = np.concatenate([[0], np.cumsum(kept)])[theirs.indptr]
-        return Adjacency(indptr, places[theirs.indices[kept]].astype(self.indices.dtype))
+        return Adjacency(indptr, places[kept].astype(self.indices.dtype))
 
     def edges_of(self, chosen: Int64[ndarray, "chosen"]) -> tuple[Int64[ndarray, "some"], Int64[ndarray, "some"]]:
         """The edges that leave some nodes, in the order given: the place of the node among them, and the neighbour."""

@@ -1,6 +1,5 @@
 """What k-means divides where neither histories nor a column decide: eigenvectors, or what another run has learned."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ def vectors_to_divide(split: Split, config: ClusteringConfig) -> Float[ndarray, 
     return None
 
 
-def hash_other_run(work: Work) -> Mapping[str, str]:
+def hash_other_run(work: Work) -> dict[str, str]:
     """The digest of the embeddings of another run, where candidates are divided by it and it is at hand."""
     config = work.config.clustering
     path = Path(config.run)

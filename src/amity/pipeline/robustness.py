@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pyarrow import Table
 
+from amity.clustering import Clusters
 from amity.config import Config
 from amity.device import check_device
 from amity.embedding import Embeddings
@@ -41,22 +42,24 @@ def damaged_table(work: Work, config: DamageConfig) -> Table:
             'would seem to keep everything. Name runs whose `encoder.kind` is "graph".'
         )
     settings = work.config.model_copy(update={"embedding": work.embedding()})
-    whole = evaluate_hearing(model, split.train, split.train, split.test, settings)
+    about = split.train, split.test, settings, work.clusters()
+    whole = evaluate_hearing(model, split.train, *about)
     found = {
-        damage.name: evaluate_hearing(
-            model, damage.apply(split.train, seed=settings.seed), split.train, split.test, settings
-        )
+        damage.name: evaluate_hearing(model, damage.apply(split.train, seed=settings.seed), *about)
         for damage in choose_damages(config, split.train)
     }
     return per_query_table(whole, split.train, split.test.truth, beside=found)
 
 
-def evaluate_hearing(model: Model, heard: Graph, graph: Graph, held_out: HeldOut, config: Config) -> Evaluation:
+def evaluate_hearing(
+    model: Model, heard: Graph, graph: Graph, held_out: HeldOut, config: Config, clusters: Clusters | None = None
+) -> Evaluation:
     """Judge a model that embeds what is `heard`; queries, known friends and truth are those of `graph`.
 
-    Both have the same nodes. Candidates are found by the vectors alone, exactly, at the headline length.
+    Both have the same nodes; clusters are there for their eigenvectors alone. Candidates are found by the vectors
+    alone, exactly, at the headline length.
     """
-    embeddings = verbs.embed(model, heard, config.embedding, device=config.device)
+    embeddings = verbs.embed(model, heard, config.embedding, device=config.device, clusters=clusters)
     retriever = Retriever.build(
         Embeddings(embeddings.vectors, graph),
         IndexConfig(kind="exact"),

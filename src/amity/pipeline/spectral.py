@@ -87,13 +87,20 @@ def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum 
 
 
 def _found_divided(model: Model, judge: Judge, config: Config, spectrum: Spectrum | DividedSpectrum) -> Found:
-    pool, told, rows = judge.pool, judge.ask(model, _plain(config)), cache(spectrum.rows)
+    told, nodes = judge.ask(model, _plain(config)), (judge.pool.candidates, judge.pool.queries)
+
+    @cache
+    def rows(power: float) -> tuple[ndarray, ...]:
+        """Of candidates and of queries; all nodes' have mean squared length 1."""
+        everybody = spectrum.rows(power)
+        return tuple(everybody[some] for some in nodes)
 
     def found(power: float, share: float) -> float:
         if not share:
             return judge.recall(told)
-        beside = _beside(told.vectors, rows(power), share)
-        return judge.recall(told.beside(beside[pool.candidates], beside[pool.queries]))
+        length = np.float32(rms_length(told.vectors) * share**0.5)
+        candidates, queries = (some * length for some in rows(power))
+        return judge.recall(told.beside(candidates, queries))
 
     return found
 

@@ -60,8 +60,8 @@ class Stage:
     sections: tuple[str, ...]
     """The settings that decide what it writes."""
     make: Make
-    outside: Callable[[Work], Mapping[str, str]] = lambda _: {}
-    """Digests of what it reads beside these artifacts, by name; what is not at hand has none, and is taken on trust."""
+    outside: Callable[[Work], dict[str, str]] = lambda _: {}
+    """Digests of what it reads beside these artifacts, by name; what is not at hand has none, and is not compared."""
 
 
 def ingest_tables(work: Work, directory: Path) -> Mapping[str, Any]:
@@ -101,9 +101,10 @@ def split_graph(work: Work, directory: Path) -> Mapping[str, Any]:
 def cluster_candidates(work: Work, directory: Path) -> Mapping[str, Any]:
     """`split/` -> `clusters.parquet`."""
     split, config = work.split(), work.config
+    if config.clustering.by != "none":
+        check_spectral(split.train, config.embedding.spectral)
     clusters = verbs.cluster(split, config.clustering, seed=config.seed)
     check_divided(config.retrieval, split.train.candidates, clusters=clusters.count)
-    check_spectral(split.train, config.embedding.spectral)
     if clusters.count > 1 and config.evaluation.exposure:
         group_by_column(split.train.candidates, config.evaluation.exposure, setting="evaluation.exposure")
     save_clusters(clusters, split.train.candidates, directory / "clusters.parquet")
@@ -176,7 +177,7 @@ def fit_weights(work: Work, directory: Path) -> Mapping[str, Any]:
     return told if math.isnan(recall) else {**told, "valid_recall": recall}
 
 
-def hash_tables(work: Work) -> Mapping[str, str]:
+def hash_tables(work: Work) -> dict[str, str]:
     """One hash over the tables."""
     return {TABLES: work.tables} if work.tables else {}
 
@@ -252,7 +253,7 @@ def require(work: Work, *names: str) -> None:
 def _inputs(work: Work, stage: Stage) -> dict[str, str]:
     """The digest of each input, as it lies there now."""
     records = work.run.stages
-    return {name: records[name].digest if name in records else "" for name in stage.reads} | {**stage.outside(work)}
+    return {name: records[name].digest if name in records else "" for name in stage.reads} | stage.outside(work)
 
 
 def _common(section: Any, other: Any) -> Any:

@@ -96,7 +96,8 @@ def settle(
 ) -> EmbeddingConfig:
     """The settings of embedding with each `auto` settled on the validation part: power and share of the eigenvectors.
 
-    Raises `DeviceError` where the device is not there.
+    Eigenvectors of clusters need these. Raises `DeviceError` where the device is not there, and `ConfigError` where
+    clusters are needed and not given.
     """
     return settle_spectral(model, split, config or Config(), clusters)[0]
 
