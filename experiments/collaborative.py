@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from records import Found, read_record, refuse_none, refuse_part
-from running import Places, bring_up_to_date, has_record
-from tables import Results, head, interval, relative
+from records import Found, refuse_none, refuse_part
+from running import Places, bring_up_to_date, gather
+from tables import Results, head, interval, mean, relative
 
 from amity.config import Config, load_config, merge, read_page
 
@@ -59,11 +59,8 @@ def main() -> None:
         runs = {arm: [places.run(name, arm, settings(name, arm, seed)) for seed in range(given.seeds)] for arm in arms}
         if not given.kept:
             bring_up_to_date([run for some in runs.values() for run in some], metrics=METRICS, jobs=given.jobs)
-        found = {arm: [read_record(run.record) for run in some if has_record(run)] for arm, some in runs.items()}
-        if not found[BASE]:
-            print(f"{name}: left out, since `{BASE}` has no record", flush=True)
-            continue
-        results[name] = {arm: some for arm, some in found.items() if some}
+        results[name] = gather(name, runs)
+    results = {name: by_arm for name, by_arm in results.items() if by_arm}
     refuse_none(results, given.records)
     given.page.write_text(page(results), encoding="utf-8")
 
@@ -113,7 +110,7 @@ def table(name: str, by_arm: Mapping[str, Sequence[Found]]) -> list[str]:
     rows = head(["", *columns, "seeds", "steps", "training, s"])
     rows += [f"| {title}, published | {_cells(values, reference)} | | | |" for title, values in PUBLISHED[name].items()]
     for arm, found in by_arm.items():
-        cells = _cells([float(np.mean([run.values[metric].mean() for run in found])) for metric in METRICS], reference)
+        cells = _cells([mean(by_arm, (arm, metric)) for metric in METRICS], reference)
         steps, seconds = found[0].settings["training"]["steps"], [run.report["seconds"]["train"] for run in found]
         rows.append(f"| amity, {TITLES[arm]} | {cells} | {len(found)} | {steps:,} | {np.median(seconds):,.0f} |")
     gaps = [

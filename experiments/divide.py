@@ -20,8 +20,8 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from records import Found, read_record, refuse_none, refuse_part
-from running import Places, bring_up_to_date, has_record
+from records import Found, refuse_none, refuse_part
+from running import Places, bring_up_to_date, gather
 from tables import Results, head, interval, relative
 
 from amity.config import Config, load_config, merge, read_page
@@ -108,11 +108,8 @@ def main() -> None:
             if not given.kept:
                 by_seed = [run for of_seed in zip(*runs.values(), strict=True) for run in of_seed]
                 bring_up_to_date(by_seed, metrics=METRICS, jobs=1 if family.large else given.jobs)
-            found = {arm: [read_record(run.record) for run in some if has_record(run)] for arm, some in runs.items()}
-            if not found[arms[0]]:
-                print(f"{name}: left out, since `{arms[0]}` has no record", flush=True)
-                continue
-            results[name] = {arm: some for arm, some in found.items() if some}
+            results[name] = gather(name, runs)
+    results = {name: by_arm for name, by_arm in results.items() if by_arm}
     refuse_none(results, given.records)
     given.page.write_text(page(results), encoding="utf-8")
 

@@ -63,7 +63,7 @@ def main() -> None:
             bring_up_to_date(of_seed, metrics=METRICS, jobs=given.jobs)
             for lever, run in zip(LEVERS, of_seed, strict=True):
                 results.setdefault(name, {}).setdefault(lever, []).append(read_record(run.record))
-            given.page.write_text(page(results), encoding="utf-8")
+    given.page.write_text(page(results), encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:

@@ -1,14 +1,15 @@
 """Runs side by side: each has a process of its own and a share of the cores, since small work gains nothing by more."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
-from records import keep_record, stands
+from records import Found, keep_record, read_record, stands
 
 from amity import log, pipeline
 from amity.config import Config
@@ -55,19 +56,21 @@ def bring_up_to_date(runs: Sequence[Run], *, metrics: Sequence[str], jobs: int) 
             raise
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
+def threads(count: int) -> AbstractContextManager[object]:
     """Processes that begin meanwhile have so many threads; this one, which may have others, must compile nothing."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return patch.dict(os.environ, dict.fromkeys(THREADS, str(count)))
+
+
+def gather(name: str, runs: Mapping[str, Sequence[Run]]) -> dict[str, list[Found]]:
+    """What the runs of each arm found, as far as they have records; arms without any are left out, which is told.
+
+    Where the first has none, which others are held against, there is nothing.
+    """
+    found = {arm: [read_record(run.record) for run in some if has_record(run)] for arm, some in runs.items()}
+    missing = [arm for arm, some in found.items() if not some]
+    if missing:
+        print(f"{name}: without a record, so left out: {', '.join(missing)}", flush=True)
+    return {} if next(iter(runs)) in missing else {arm: some for arm, some in found.items() if some}
 
 
 def has_record(run: Run) -> bool:

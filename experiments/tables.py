@@ -160,7 +160,7 @@ def summary_table(results: Results) -> list[str]:
     gaps = []
     for name, by_arm in results.items():
         people, columns = by_arm[BASE][0].report["candidates"], system(results)
-        found = [_mean(by_arm, column) for column in columns.values()]
+        found = [mean(by_arm, column) for column in columns.values()]
         column, best = _best(by_arm, METRIC)
         gaps.append(relative(by_arm, columns["blended"], column))
         cells = " | ".join(f"**{value:.3f}**" if value == max(found) else f"{value:.3f}" for value in found)
@@ -180,7 +180,7 @@ def found_table(results: Results, metric: str, buckets: Sequence[int] = ()) -> l
     for name, by_arm in results.items():
         runs, (column, best) = by_arm[BASE], _best(by_arm, metric, buckets)
         queries = np.mean([len(run.of(metric, buckets)) for run in runs])
-        found = [_mean(by_arm, column, buckets) for column in columns.values()]
+        found = [mean(by_arm, column, buckets) for column in columns.values()]
         gain = f"{100 * (found[-1] / best - 1):+.1f}%" if best else "–"
         shown = " | ".join(f"{value:.4f}" for value in found)
         rows.append(f"| {name} | {len(runs)} | {queries:,.0f} | {best:.4f} ({_title(column)}) | {shown} | {gain} |")
@@ -197,7 +197,7 @@ def degree_table(results: Results) -> list[str]:
     for number, bucket in enumerate(DEGREE_BUCKETS):
         asked = asking(results, number)
         means = [_average(asked, column, [number]) for column in (None, *columns.values())]
-        rows.append(f"| {bucket} | {len(asked)} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
+        rows.append(f"| {bucket} | {len(asked)} | {' | '.join(f'{value:.4f}' for value in means)} |")
     return rows
 
 
@@ -205,7 +205,7 @@ def value_table(results: Results, columns: Mapping[str, Column]) -> list[str]:
     """A row a network: what each column finds in the mean over seeds."""
     rows = head(["network", *columns])
     for name, by_arm in results.items():
-        cells = [f"{_mean(by_arm, column):.4f}" for column in columns.values()]
+        cells = [f"{mean(by_arm, column):.4f}" for column in columns.values()]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return rows
 
@@ -261,7 +261,7 @@ def _side_by_side(networks: Sequence[T]) -> dict[str, Sequence[T]]:
 def _best(by_arm: Mapping[str, Sequence[Found]], metric: str, buckets: Sequence[int] = ()) -> tuple[Column, float]:
     """The baseline among those that the base's runs judged which finds most in the mean over seeds."""
     columns = [(BASE, f"{name}/{metric}") for name in by_arm[BASE][0].report["baselines"]]
-    values = {column: _mean(by_arm, column, buckets) for column in columns}
+    values = {column: mean(by_arm, column, buckets) for column in columns}
     best = max(values, key=values.__getitem__)
     return best, values[best]
 
@@ -270,7 +270,8 @@ def _title(column: Column) -> str:
     return NAMES[column[1].split("/")[0]]
 
 
-def _mean(by_arm: Mapping[str, Sequence[Found]], column: Column, buckets: Sequence[int] = ()) -> float:
+def mean(by_arm: Mapping[str, Sequence[Found]], column: Column, buckets: Sequence[int] = ()) -> float:
+    """The mean over seeds of what a column finds; 0 where no query is in these buckets."""
     kept = [run.of(column[1], buckets) for run in by_arm[column[0]]]
     return float(np.mean([values.mean() for values in kept if len(values)] or [0.0]))
 
@@ -279,7 +280,7 @@ def _average(
     some: Sequence[Mapping[str, Sequence[Found]]], column: Column | None, buckets: Sequence[int] = ()
 ) -> float:
     """The mean over networks of a column; of the best baseline of each without one."""
-    means = [_best(one, METRIC, buckets)[1] if column is None else _mean(one, column, buckets) for one in some]
+    means = [_best(one, METRIC, buckets)[1] if column is None else mean(one, column, buckets) for one in some]
     return float(np.mean(means)) if means else np.nan
 
 

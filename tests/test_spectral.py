@@ -24,6 +24,7 @@ from amity.kernels import mix
 from amity.pipeline.spectral import SHARES, settle_spectral
 from amity.pipeline.validation import LENGTH
 from amity.splitting import Split, SplittingConfig, split_edges
+from oracles import as_matrix
 
 FRIENDS = Callable[..., Graph]
 USERS, SONGS = 90, 240
@@ -66,10 +67,8 @@ def likes_split(likes: Graph, tmp_path_factory: pytest.TempPathFactory) -> Split
 
 def normalized(adjacency: Adjacency, shift: float) -> sp.csr_array:
     """(D + τ)^-½ A (D + τ)^-½ by scipy."""
-    ones = np.ones(adjacency.num_edges)
-    matrix = sp.csr_array((ones, adjacency.indices, adjacency.indptr), shape=(adjacency.num_nodes,) * 2)
     degrees = adjacency.degrees() + shift * adjacency.degrees().mean()
-    return sp.csr_array(sp.diags_array(degrees**-0.5) @ matrix @ sp.diags_array(degrees**-0.5))
+    return sp.csr_array(sp.diags_array(degrees**-0.5) @ as_matrix(adjacency) @ sp.diags_array(degrees**-0.5))
 
 
 def settled(split: Split, model: Model, **given: float) -> SpectralConfig:

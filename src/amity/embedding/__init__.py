@@ -2,12 +2,12 @@
 
 from amity.embedding.embedding import AtHand, EmbeddingConfig, embed_graph
 from amity.embedding.histories import embed_nodes
-from amity.embedding.spectral import DividedSpectrum, SpectralConfig, Spectrum, check_spectral, find_leading
+from amity.embedding.spectral import AnySpectrum, SpectralConfig, Spectrum, check_spectral, find_leading
 from amity.embedding.vectors import Embeddings, open_embeddings
 
 __all__ = [
+    "AnySpectrum",
     "AtHand",
-    "DividedSpectrum",
     "EmbeddingConfig",
     "Embeddings",
     "SpectralConfig",

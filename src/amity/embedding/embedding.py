@@ -24,7 +24,7 @@ from amity.embedding.learned import Learned
 from amity.embedding.message_pass import pass_messages
 from amity.embedding.propagation import DevicePropagation, KernelPropagation, Propagation
 from amity.embedding.questions import PromptedCodes
-from amity.embedding.spectral import DividedSpectrum, SpectralConfig, Spectrum, find_spectrum, rms_length
+from amity.embedding.spectral import AnySpectrum, SpectralConfig, find_spectrum, rms_length
 from amity.embedding.states import Rows, Storage, forget
 from amity.embedding.vectors import Embeddings, allot, open_embeddings
 from amity.encoder import GraphEncoder, InputSource, Model, SequenceEncoder
@@ -65,7 +65,7 @@ class EmbeddingConfig(Section):
 class AtHand:
     """What embedding need not compute for itself."""
 
-    spectrum: Spectrum | DividedSpectrum | None = None
+    spectrum: AnySpectrum | None = None
     """The leading eigenvectors of the graph's messages, or those of each cluster."""
     clusters: Clusters | None = None
     """How the candidates are divided."""
@@ -148,7 +148,7 @@ def _filler(
 
 
 def _spectral_rows(graph: Graph, config: SpectralConfig, at_hand: AtHand) -> Float32[ndarray, "nodes spectral"]:
-    if "auto" in (config.power, config.share) or not (config.dim and config.share):
+    if "auto" in (config.power, config.share) or not config.wanted:
         return np.empty((graph.num_nodes, 0), np.float32)
     return (at_hand.spectrum or find_spectrum(graph, config, at_hand.clusters)).rows(float(config.power))
 

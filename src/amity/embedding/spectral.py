@@ -43,6 +43,11 @@ class SpectralConfig(Section):
     """Whose eigenvectors they are: the graph's, or those of each cluster alone, which say more of it in as many
     numbers and nothing of edges between clusters. That takes half of the memory, or less, where no cluster is large."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be such a part."""
+        return self.dim > 0 and self.share != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
@@ -93,7 +98,11 @@ class DividedSpectrum:
         return _to_unit_length(rows)
 
 
-def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> Spectrum | DividedSpectrum:
+AnySpectrum = Spectrum | DividedSpectrum
+"""Of the graph, or of each cluster."""
+
+
+def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> AnySpectrum:
     """The spectrum of a graph's messages, or of each cluster's, as the settings say; of one cluster it is the graph's.
 
     Raises `ConfigError` where `clusters` are wanted and not given, and where those who ask are in none of them.
@@ -115,8 +124,7 @@ def find_spectrum(graph: Graph, config: SpectralConfig, clusters: Clusters | Non
 
 def check_spectral(graph: Graph, config: SpectralConfig) -> None:
     """Raise `ConfigError` where eigenvectors are wanted, those of clusters, and those who ask are in none."""
-    wanted = config.dim > 0 and config.share != 0
-    if wanted and config.of == "clusters" and graph.queries is not graph.candidates:
+    if config.wanted and config.of == "clusters" and graph.queries is not graph.candidates:
         raise ConfigError(
             'Eigenvectors are to be those of clusters (`embedding.spectral.of` is "clusters"), but clusters divide '
             f'`{graph.candidates.name}`, and those who ask are `{graph.queries.name}`. Set it to "graph".'
@@ -125,10 +133,10 @@ def check_spectral(graph: Graph, config: SpectralConfig) -> None:
 
 def needed_bytes(graph: Graph, config: SpectralConfig, clusters: Clusters | None = None) -> int:
     """The most memory that it takes to find a spectrum and to stand its rows beside what was learned."""
-    largest = kept = graph.num_nodes
+    nodes, finding = graph.num_nodes, BLOCKS * (1 + SPARE) * graph.num_nodes
     if config.of == "clusters" and clusters and clusters.count > 1:
-        largest = int(clusters.sizes().max())
-    return int(max(BLOCKS * (1 + SPARE) * largest + kept * (largest < kept), KEPT * kept) * config.dim * 4)
+        finding = BLOCKS * (1 + SPARE) * clusters.sizes().max() + nodes
+    return int(max(finding, KEPT * nodes) * config.dim * 4)
 
 
 def rms_length(rows: Float[ndarray, "nodes dim"]) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 from pydantic import Field
 
-from amity.graph import Adjacency, Bag, Category, Column, Graph, NodeKind, Number, Vector
+from amity.graph import Bag, Category, Column, Graph, NodeKind, Number, Vector
 from amity.kernels import kernel
 from amity.sampling.draws import keyed
 from amity.section import Section
@@ -106,8 +106,7 @@ def _without(graph: Graph, rule: Rule) -> Graph:
     """The graph without the messages that only edges outside of the train part of a rule could send."""
     messages = graph.messages
     kept = np.concatenate([carried(messages, graph.relations, rule, rows) for rows in row_ranges(messages.indptr)])
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-    return graph.with_edges(graph.relations, Adjacency(before[messages.indptr], messages.indices[kept]))
+    return graph.with_edges(graph.relations, messages.only(kept))
 
 
 def _forget(kind: NodeKind, lost: Bool[ndarray, "nodes"]) -> NodeKind:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int64, Integer
+from jaxtyping import Bool, Float32, Int8, Int64, Integer
 from numpy import ndarray
 
 from amity.kernels import kernel, shared
@@ -59,16 +59,20 @@ class Adjacency:
         places = np.arange(indptr[-1]) + np.repeat(self.indptr[chosen] - indptr[:-1], sizes)
         return Adjacency(indptr, self.indices[places])
 
+    def only(self, kept: Bool[ndarray, "edges"]) -> "Adjacency":
+        """Some of the edges, between all nodes; times and weights are left out."""
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Adjacency(before[self.indptr], self.indices[kept])
+
     def among(self, chosen: Int64[ndarray, "chosen"]) -> "Adjacency":
         """The edges between some nodes, given ascending and once each, and counted anew from 0.
 
         Times and weights are left out. Neither time nor memory grows with the other nodes.
         """
-        theirs, last = self.rows(chosen), max(len(chosen) - 1, 0)
-        places = np.searchsorted(chosen, theirs.indices).clip(max=last)
-        kept = chosen[places] == theirs.indices if len(chosen) else np.empty(0, bool)
-        indptr = np.concatenate([[0], np.cumsum(kept)])[theirs.indptr]
-        return Adjacency(indptr, places[kept].astype(self.indices.dtype))
+        theirs = self.rows(chosen)
+        places = np.searchsorted(chosen, theirs.indices)
+        kept = np.append(chosen, -1)[places] == theirs.indices
+        return Adjacency(theirs.only(kept).indptr, places[kept].astype(self.indices.dtype))
 
     def edges_of(self, chosen: Int64[ndarray, "chosen"]) -> tuple[Int64[ndarray, "some"], Int64[ndarray, "some"]]:
         """The edges that leave some nodes, in the order given: the place of the node among them, and the neighbour."""

@@ -1,7 +1,7 @@
 """One index per cluster: every cluster is asked, and each answers with its own best."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -153,8 +153,8 @@ class DividedIndex:
     def _inside(self, cluster: int, excluded: Adjacency) -> Adjacency:
         """The excluded positions that lie in a cluster, as places there."""
         inside = self.clusters.of[excluded.indices] == cluster
-        before = np.concatenate([[0], np.cumsum(inside)])
-        return Adjacency(before[excluded.indptr], self.places[excluded.indices[inside]])
+        there = excluded.only(inside)
+        return replace(there, indices=self.places[there.indices])
 
 
 def build_divided(

@@ -11,7 +11,7 @@ from numpy import ndarray
 from amity.clustering import Clusters
 from amity.config import Config
 from amity.device import check_device
-from amity.embedding import DividedSpectrum, EmbeddingConfig, SpectralConfig, Spectrum, embed_graph
+from amity.embedding import AnySpectrum, EmbeddingConfig, SpectralConfig, embed_graph
 from amity.embedding.spectral import find_spectrum, needed_bytes, rms_length
 from amity.encoder import Model
 from amity.log import say
@@ -28,7 +28,7 @@ POWERS, SHARES = (0.5, 1.0), (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 def settle_spectral(
     model: Model, split: Split, config: Config, clusters: Clusters | None = None
-) -> tuple[EmbeddingConfig, Spectrum | DividedSpectrum | None]:
+) -> tuple[EmbeddingConfig, AnySpectrum | None]:
     """The settings of embedding with power and share of the spectral part settled, and the spectrum that it is of.
 
     What is given stays; what is not is what finds most friends of the validation part. The share is 0 where that is
@@ -36,15 +36,14 @@ def settle_spectral(
     judged by their merged lists, as in training. Raises `ConfigError` as `find_spectrum` does.
     """
     chosen = config.embedding.spectral
-    wanted = chosen.dim > 0 and chosen.share != 0
     needed_gib = needed_bytes(split.train, chosen, clusters) / 2**30
     fits = needed_gib <= config.embedding.memory_gib
-    if wanted and not fits:
+    if chosen.wanted and not fits:
         say(
             f"embed: without spectral vectors, which would take {needed_gib:.1f} GiB "
             f"(`embedding.memory_gib` is {config.embedding.memory_gib:g})"
         )
-    if not (wanted and fits):
+    if not (chosen.wanted and fits):
         return _with(config, chosen.model_copy(update={"share": 0.0})), None
     spectrum = find_spectrum(split.train, chosen, clusters)
     if "auto" in (chosen.share, chosen.power):
@@ -66,7 +65,7 @@ def _choose(given: SpectralConfig, found: Found) -> SpectralConfig:
     return given.model_copy(update={"power": power, "share": share})
 
 
-def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum | DividedSpectrum) -> Found:
+def _found_whole(model: Model, split: Split, config: Config, spectrum: AnySpectrum) -> Found:
     pool = None
     if split.train.candidates.count > config.training.validation_candidates:
         pool = draw_pool(split, config.training.validation_candidates, seed=config.seed)
@@ -86,7 +85,7 @@ def _found_whole(model: Model, split: Split, config: Config, spectrum: Spectrum 
     return found
 
 
-def _found_divided(model: Model, judge: Judge, config: Config, spectrum: Spectrum | DividedSpectrum) -> Found:
+def _found_divided(model: Model, judge: Judge, config: Config, spectrum: AnySpectrum) -> Found:
     told, nodes = judge.ask(model, _plain(config)), (judge.pool.candidates, judge.pool.queries)
 
     @cache
