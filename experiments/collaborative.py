@@ -94,10 +94,10 @@ def page(results: Results) -> str:
         [
             "# Gowalla and Yelp2018",
             "",
-            "Made by `python experiments/collaborative.py DATA`, with the settings of `collaborative.toml`. Every item",
-            "is ranked but the user's train items. Published rows are the BARS leaderboard's, XSimGCL's its paper's;",
-            f"percents are relative to the published {REFERENCE}. Seconds are those of training, on one core of a",
-            "machine that did other work too.",
+            "Made by `python experiments/collaborative.py DATA`, with the settings of `collaborative.toml`; under",
+            "`--kept`, what has no record yet is left out. Every item is ranked but the user's train items. Published",
+            "rows are the BARS leaderboard's, XSimGCL's its paper's; percents are relative to the published",
+            f"{REFERENCE}. Seconds are those of training, on one core of a machine that did other work too.",
             *(line for name, found in results.items() for line in ["", *table(name, found)]),
             "",
         ]

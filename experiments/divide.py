@@ -149,10 +149,12 @@ def page(results: Mapping[str, Results]) -> str:
         [
             "# Divide and conquer",
             "",
-            "Made by `python experiments/divide.py DATA`. Every candidate is ranked but those that the user has; means",
-            "over the seeds that an arm has, differences over those that both arms have. Intervals are of 95%, from",
-            "bootstrap samples of seeds and of queries in them. Seconds are of training. Published rows are of the",
-            "same split and ranking, by other people's code.",
+            "Made by `python experiments/divide.py DATA`; under `--kept`, what has no record yet is left out. Every",
+            "candidate is ranked but those that the user has; means over the seeds that an arm has, differences over",
+            "those that both arms have. Where all seeds have one split, the baselines are judged on it once. Intervals",
+            "are of 95%, from bootstrap samples of seeds and of queries in them. Seconds are of training. Published",
+            "rows are of leave-one-out with full ranking, by other people's code; those of arXiv 2302.02657 have a",
+            "much weaker SASRec.",
             *(line for name, by_arm in results.items() for line in ["", f"## {name}", "", *tables(name, by_arm)]),
             "",
         ]
